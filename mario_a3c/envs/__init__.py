@@ -1,0 +1,1 @@
+"""Environments: what the agent plays. Nothing in here knows of learning."""
