@@ -1,0 +1,43 @@
+"""From an NES picture to what the agent sees: grey, 84x84, by exact area averaging.
+
+The arithmetic is in integers, so that every engine can produce the same bytes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mario_a3c.envs.engine import OBSERVATION_SIZE, SCREEN_SHAPE
+
+
+def _overlaps(source: int, target: int) -> NDArray[np.float32]:
+    """Return ``[target, source]`` integer weights: how far each source cell covers each target.
+
+    On a common ruler a source cell is ``target`` units long and a target cell ``source`` units,
+    so that every row of weights sums to ``source``.
+    """
+    starts = np.arange(source) * target
+    edges = np.arange(target)[:, None] * source
+    covered = np.minimum(starts + target, edges + source) - np.maximum(starts, edges)
+    return np.clip(covered, 0, None).astype(np.float32)
+
+
+_ROWS = _overlaps(SCREEN_SHAPE[0], OBSERVATION_SIZE)
+_COLUMNS = _overlaps(SCREEN_SHAPE[1], OBSERVATION_SIZE).T.copy()
+_AREA = SCREEN_SHAPE[0] * SCREEN_SHAPE[1]
+
+
+def grey(screen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luma ``(77 R + 150 G + 29 B) >> 8`` of an RGB picture, ``[..., 3] -> [...]``."""
+    weighted = screen.astype(np.uint16) @ np.array([77, 150, 29], dtype=np.uint16)
+    return (weighted >> 8).astype(np.uint8)
+
+
+def downsample(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average a grey ``uint8 [240, 256]`` picture over areas to ``uint8 [84, 84]``, rounding half up.
+
+    The sums stay below 2**24 and are exact in single precision.
+    """
+    total = _ROWS @ luma.astype(np.float32) @ _COLUMNS
+    return ((total.astype(np.uint32) + _AREA // 2) // _AREA).astype(np.uint8)
