@@ -1,0 +1,73 @@
+"""Which emulator runs the Mario task, and why."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from mario_a3c.envs.engine import Engine
+from mario_a3c.envs.nes_py_engine import NesPyEngine
+
+ENGINES: Sequence[str] = ("auto", "native", "nes-py")
+
+
+def native_available() -> tuple[bool, str]:
+    """Return whether the native engine can run here and, if it cannot, why."""
+    try:
+        native = importlib.import_module("mario_a3c.envs.native_engine")
+    except ImportError as error:
+        return False, f"it cannot be imported ({error})"
+    return native.available()
+
+
+def choose_engine(name: str) -> tuple[str, str]:
+    """Return the engine that a name stands for, and a sentence that says which one runs and why.
+
+    Args:
+        name: ``native``, ``nes-py``, or ``auto`` for native where it is there.
+
+    Raises:
+        ValueError: for an unknown name, or if native is asked for and cannot run.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"The engine {name!r} is unknown; choose one of {', '.join(ENGINES)}.")
+    if name == "nes-py":
+        return name, "The nes-py engine runs, as asked."
+    available, reason = native_available()
+    if name == "native":
+        if not available:
+            raise ValueError(f"The native engine is not available: {reason}; choose nes-py.")
+        return name, "The native engine runs, as asked."
+    if available:
+        return "native", "The native engine runs, because it is installed."
+    return "nes-py", f"The nes-py engine runs, because the native one is not available: {reason}."
+
+
+def make_engine(name: str, world: int, stage: int, num_games: int) -> Engine:
+    """Return a batch of consoles with a stage in them.
+
+    Args:
+        name: ``native``, ``nes-py``, or ``auto`` for native where it is there.
+        world: 1 to 8.
+        stage: 1 to 4.
+        num_games: the number of consoles, at least 1.
+
+    Raises:
+        ValueError: for an unknown or unavailable engine, or a stage that is not in the game.
+    """
+    check_stage(world, stage)
+    if num_games < 1:
+        raise ValueError(f"There must be at least 1 game, not {num_games}.")
+    chosen, _ = choose_engine(name)
+    if chosen == "nes-py":
+        return NesPyEngine(world, stage, num_games)
+    native = importlib.import_module("mario_a3c.envs.native_engine")
+    return native.NativeEngine(world, stage, num_games)
+
+
+def check_stage(world: int, stage: int) -> None:
+    """Raise ``ValueError`` unless there is such a stage in Super Mario Bros."""
+    if not 1 <= world <= 8:
+        raise ValueError(f"There is no world {world}; worlds go from 1 to 8.")
+    if not 1 <= stage <= 4:
+        raise ValueError(f"There is no stage {stage}; stages go from 1 to 4.")

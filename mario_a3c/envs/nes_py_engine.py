@@ -1,0 +1,112 @@
+"""The engine that runs everywhere: the emulator inside gym-super-mario-bros."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
+from numpy.typing import NDArray
+
+from mario_a3c.envs.engine import OBSERVATION_SIZE, RAM_SIZE, SCREEN_SHAPE
+from mario_a3c.envs.observation import downsample
+
+
+class _UnbootedEnv(SuperMarioBrosEnv):
+    """A console that waits for a snapshot instead of playing through the title screen."""
+
+    def _skip_start_screen(self) -> None:
+        pass
+
+
+class NesPyEngine:
+    """A batch of nes-py consoles behind the `Engine` protocol.
+
+    Each frame does what ``SuperMarioBrosEnv.step(byte)`` does to the game, by its own functions,
+    and leaves out the reward and the dictionary of figures that it computes besides. All consoles
+    share the snapshot of the stage's beginning, so that only one of them boots.
+
+    Args:
+        world: 1 to 8.
+        stage: 1 to 4.
+        num_games: the number of consoles.
+        lost_levels: play Super Mario Bros: The Lost Levels instead.
+    """
+
+    name = "nes-py"
+
+    def __init__(self, world: int, stage: int, num_games: int, lost_levels: bool = False) -> None:
+        target = (world, stage)
+        self.num_games = num_games
+        booted = SuperMarioBrosEnv(lost_levels, target)
+        others = [_UnbootedEnv(lost_levels, target) for _ in range(num_games - 1)]
+        self._games = [booted, *others]
+        self._beginning = booted.dump_state()
+        self._luma = np.empty(SCREEN_SHAPE[:2], dtype=np.uint8)
+        self.ram = np.empty((num_games, RAM_SIZE), dtype=np.uint8)
+        for game in range(num_games):
+            self.reset(game)
+
+    def reset(self, game: int) -> None:
+        """Put one console at the beginning of the stage, as the bare environment's reset does."""
+        self.load(game, self._beginning)
+
+    def step(
+        self,
+        buttons: NDArray[np.uint8],
+        frames: NDArray[np.int32],
+        observation: NDArray[np.uint8],
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Hold buttons for a number of frames on every console; see `Engine.step`."""
+        ran = np.zeros(self.num_games, dtype=np.int32)
+        ended = np.zeros(self.num_games, dtype=np.bool_)
+        held = buttons.tolist()
+        for game, count in enumerate(frames.tolist()):
+            if count == 0:
+                continue
+            while ran[game] < count and not ended[game]:
+                ended[game] = self._frame(game, held[game])
+                ran[game] += 1
+            self.ram[game] = self._games[game].ram
+            if ran[game] == count:
+                observation[game] = self.observe(game)
+        return ran, ended
+
+    def _frame(self, game: int, byte: int) -> bool:
+        """Do what ``step(byte)`` does to the game and return whether it has ended."""
+        env = self._games[game]
+        env._frame_advance(byte)
+        if env._get_terminated():
+            return True
+        env._did_step(False)
+        return False
+
+    def screen(self, game: int) -> NDArray[np.uint8]:
+        """Return a copy of one console's picture, ``uint8 [240, 256, 3]`` RGB."""
+        return self._games[game].observation("rgb_array_contiguous")
+
+    def observe(self, game: int) -> NDArray[np.uint8]:
+        """Return the grey ``uint8 [84, 84]`` of `screen`."""
+        return downsample(self._games[game].observation("grayscale", self._luma))
+
+    def save(self, game: int) -> Any:
+        """Return a snapshot of one console; it lives in this process only."""
+        return self._games[game].dump_state()
+
+    def load(self, game: int, state: Any) -> None:
+        """Put one console into a saved state.
+
+        Raises:
+            ValueError: if the state is not a snapshot of this engine.
+        """
+        try:
+            self._games[game].load_state(state)
+        except TypeError:
+            raise ValueError("This is not a snapshot of the nes-py engine.") from None
+        self.ram[game] = self._games[game].ram
+
+    def close(self) -> None:
+        """Free the consoles."""
+        for game in self._games:
+            game.close()
+        self._games = []

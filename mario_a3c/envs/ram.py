@@ -1,0 +1,102 @@
+"""What the work RAM of Super Mario Bros says about a game, for a batch of consoles at once.
+
+Every function takes ``uint8 [B, 2048]`` and returns an array ``[B]``. The addresses are those of
+gym-super-mario-bros.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ram = NDArray[np.uint8]
+Integers = NDArray[np.int32]
+Booleans = NDArray[np.bool_]
+
+NUM_AREAS = 128
+
+_PLAYER_STATE_DEAD = 0x06
+_PLAYER_STATE_DYING = 0x0B
+_STAGE_OVER_ENEMIES = (0x2D, 0x31)  # Bowser, the flag
+_SLIDING_DOWN = 3
+_END_OF_WORLD = 2
+
+
+def _digits(ram: Ram, first: int, count: int) -> Integers:
+    """Return the number whose decimal digits stand one a byte."""
+    powers = 10 ** np.arange(count - 1, -1, -1, dtype=np.int32)
+    return ram[:, first : first + count].astype(np.int32) @ powers
+
+
+def x(ram: Ram) -> Integers:
+    """Return Mario's horizontal position in pixels from the left end of the area."""
+    return ram[:, 0x6D].astype(np.int32) * 256 + ram[:, 0x86]
+
+
+def y(ram: Ram) -> Integers:
+    """Return Mario's height in pixels above the bottom of the screen, as the environment does."""
+    height = 255 - ram[:, 0x03B8].astype(np.int32)
+    return np.where(ram[:, 0xB5] < 1, height + 255, height)
+
+
+def score(ram: Ram) -> Integers:
+    """Return the points."""
+    return _digits(ram, 0x07DE, 6)
+
+
+def time(ram: Ram) -> Integers:
+    """Return the time left on the game's clock, in its own ticks."""
+    return _digits(ram, 0x07F8, 3)
+
+
+def coins(ram: Ram) -> Integers:
+    """Return the coins collected."""
+    return _digits(ram, 0x07ED, 2)
+
+
+def status(ram: Ram) -> Integers:
+    """Return 0 for small, 1 for tall, 2 or more for fireball Mario."""
+    return ram[:, 0x0756].astype(np.int32)
+
+
+def world(ram: Ram) -> Integers:
+    """Return the world being played, from 1."""
+    return ram[:, 0x075F].astype(np.int32) + 1
+
+
+def stage(ram: Ram) -> Integers:
+    """Return the stage being played, from 1."""
+    return ram[:, 0x075C].astype(np.int32) + 1
+
+
+def area(ram: Ram) -> NDArray[np.intp]:
+    """Return which map is loaded, from 0 to 127; pipes and vines lead from one to another.
+
+    It is the area type and the number within it that the game remembers when it loads a map (the
+    area pointer at 0x750 changes earlier, when a pipe comes near).
+    """
+    return (ram[:, 0x074E] & 3).astype(np.intp) * 32 + (ram[:, 0x074F] & 31)
+
+
+def dying(ram: Ram) -> Booleans:
+    """Return whether Mario is dying, dead or below the screen."""
+    state = ram[:, 0x0E]
+    below = ram[:, 0xB5] > 1
+    return (state == _PLAYER_STATE_DYING) | (state == _PLAYER_STATE_DEAD) | below
+
+
+def flag_or_axe(ram: Ram) -> Booleans:
+    """Return whether the flag pole or the axe has been reached, whatever stage this is."""
+    enemies = ram[:, 0x16:0x1B]
+    guarded = ((enemies == _STAGE_OVER_ENEMIES[0]) | (enemies == _STAGE_OVER_ENEMIES[1])).any(1)
+    return (ram[:, 0x0770] == _END_OF_WORLD) | (guarded & (ram[:, 0x1D] == _SLIDING_DOWN))
+
+
+def in_stage(ram: Ram, asked_world: int, asked_stage: int) -> Booleans:
+    """Return whether the game is in the stage asked for; a warp zone leads out of it."""
+    return (ram[:, 0x075F] == asked_world - 1) & (ram[:, 0x075C] == asked_stage - 1)
+
+
+def completed(ram: Ram, asked_world: int, asked_stage: int) -> Booleans:
+    """Return whether the flag or axe of the stage asked for has been reached."""
+    return flag_or_axe(ram) & in_stage(ram, asked_world, asked_stage)
