@@ -8,7 +8,7 @@ import numpy as np
 from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
 from numpy.typing import NDArray
 
-from mario_a3c.envs.engine import OBSERVATION_SIZE, RAM_SIZE, SCREEN_SHAPE
+from mario_a3c.envs.engine import RAM_SIZE, SCREEN_SHAPE
 from mario_a3c.envs.observation import downsample
 
 

@@ -1,0 +1,370 @@
+"""Super Mario Bros as a Gymnasium vector environment, the same on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from mario_a3c.envs import ram as fields
+from mario_a3c.envs.actions import controller_bytes
+from mario_a3c.envs.engine import OBSERVATION_SIZE
+from mario_a3c.envs.engines import make_engine
+from mario_a3c.envs.progress import Progress
+from mario_a3c.envs.rewards import RewardWeights
+from mario_a3c.envs.starts import Start
+
+FrameListener = Callable[[int, int, NDArray[np.uint8]], None]
+
+
+class EndReason(IntEnum):
+    """Why an episode ended. The first three terminate it, the others truncate it."""
+
+    NONE = 0
+    COMPLETED = 1
+    DIED = 2
+    LEFT_STAGE = 3
+    STALLED = 4
+    REPEATED = 5
+    TIME_LIMIT = 6
+
+
+class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
+    """A batch of games of one stage, stepped together; ended games begin again in the same step.
+
+    Observations are ``uint8 [B, frame_stack, 84, 84]``: the grey pictures after the last
+    decisions, oldest first, all equal at the start of an episode. Every call returns a new array.
+    Actions are ``[B]`` indices into an action set; each is held for ``frame_skip`` frames.
+
+    An episode terminates when Mario reaches the flag or axe of the stage (completed), dies, or
+    leaves the stage through a warp zone (not completed). It is truncated when the agent stalls,
+    repeats one action too long, or runs out of decisions; see `EndReason`.
+
+    ``infos`` of `step` holds arrays ``[B]``. For a game that has begun again, ``x``, ``max_x``
+    (furthest x), ``time`` and ``score`` are those of the new episode; ``completed`` and
+    ``frames`` (emulator frames run) always belong to the decision just made. When a game has
+    ended there are also, in Gymnasium's SAME_STEP layout:
+
+    - ``final_obs``: object ``[B]``, the last observation of an ended game, else None
+    - ``final_info``: dict of arrays ``[B]``, meaningful where the game ended: ``x``, ``max_x``,
+      ``time``, ``score``, ``completed``, ``episode_return`` (float), ``episode_length`` (in
+      decisions), ``end_reason`` (`EndReason`), ``from_start`` (began at a `Start`), and, if
+      buttons are logged, ``buttons`` (object: bytes, one a frame since the start of the stage)
+    - ``_final_obs``, ``_final_info``: bool ``[B]``, which games ended
+
+    Args:
+        num_envs: the number of games, ``B``.
+        world: 1 to 8.
+        stage: 1 to 4.
+        action_set: ``right``, ``simple``, ``complex`` or ``pipes``.
+        engine: ``native``, ``nes-py``, or ``auto`` for native where it is there.
+        frame_skip: frames an action is held.
+        frame_stack: pictures in an observation.
+        noop_max: an episode begins with 0 to this many frames without a button, drawn for every
+            game from a generator of its own.
+        draw_noops: called with a game's index for the number of no-op frames instead.
+        reward: what a decision is worth.
+        max_actions: truncate after this many equal actions in a row; 0 for never.
+        stall_limit: end after this many decisions without new ground; 0 for never.
+        stall_is_death: a stall terminates the episode, with the reward of a death.
+        max_episode_steps: truncate after this many decisions; 0 for never.
+        log_buttons: keep every controller byte of an episode for ``final_info["buttons"]``.
+        on_frame: called with the game's index, its episode (counted from 0) and the picture
+            (``uint8 [240, 256, 3]``) after every single frame. The game stays the same.
+
+    Raises:
+        ValueError: for an unknown stage, action set or engine, or a number out of range.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int,
+        world: int,
+        stage: int,
+        *,
+        action_set: str = "simple",
+        engine: str = "auto",
+        frame_skip: int = 4,
+        frame_stack: int = 4,
+        noop_max: int = 30,
+        draw_noops: Callable[[int], int] | None = None,
+        reward: RewardWeights | None = None,
+        max_actions: int = 200,
+        stall_limit: int = 200,
+        stall_is_death: bool = False,
+        max_episode_steps: int = 0,
+        log_buttons: bool = False,
+        on_frame: FrameListener | None = None,
+    ) -> None:
+        _check_at_least(1, num_envs=num_envs, frame_skip=frame_skip, frame_stack=frame_stack)
+        _check_at_least(
+            0,
+            noop_max=noop_max,
+            max_actions=max_actions,
+            stall_limit=stall_limit,
+            max_episode_steps=max_episode_steps,
+        )
+        self._bytes = controller_bytes(action_set)
+        self.engine = make_engine(engine, world, stage, num_envs)
+        self.num_envs = num_envs
+        self.world = world
+        self.stage = stage
+        self.on_frame = on_frame
+        self.single_action_space = spaces.Discrete(len(self._bytes))
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        shape = (frame_stack, OBSERVATION_SIZE, OBSERVATION_SIZE)
+        self.single_observation_space = spaces.Box(0, 255, shape, np.uint8)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+
+        self._reward = reward or RewardWeights()
+        self._noop_max = noop_max
+        self._draw_noops = draw_noops or self._random_noops
+        self._max_actions = max_actions
+        self._stall_limit = stall_limit
+        self._stall_is_death = stall_is_death
+        self._max_episode_steps = max_episode_steps
+        self._starts: Sequence[Start] = ()
+        self._start_fraction = 0.0
+
+        self._generators = [np.random.default_rng() for _ in range(num_envs)]
+        self._skip = np.full(num_envs, frame_skip, dtype=np.int32)
+        self._picture = np.zeros((num_envs, *shape[1:]), dtype=np.uint8)
+        self._stack: NDArray[np.uint8] | None = None
+        self._progress = Progress(num_envs, frame_skip)
+        self._return = np.zeros(num_envs)
+        self._length = np.zeros(num_envs, dtype=np.int32)
+        self._last_action = np.full(num_envs, -1, dtype=np.int64)
+        self._repeats = np.zeros(num_envs, dtype=np.int32)
+        self._from_start = np.zeros(num_envs, dtype=np.bool_)
+        self._episode = np.full(num_envs, -1, dtype=np.int64)
+        self._log = [bytearray() for _ in range(num_envs)] if log_buttons else None
+
+    def set_starts(self, starts: Sequence[Start], start_fraction: float) -> None:
+        """Begin some of the coming episodes elsewhere than at the start of the stage.
+
+        Args:
+            starts: where; each of them is equally likely. They must come from this kind of engine.
+            start_fraction: the probability that an episode begins at one of them.
+        """
+        if not 0.0 <= start_fraction <= 1.0:
+            raise ValueError(f"start_fraction must be from 0 to 1, not {start_fraction}.")
+        self._starts = starts
+        self._start_fraction = start_fraction if starts else 0.0
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Begin a new episode in every game.
+
+        Args:
+            seed: seeds the generators of the games with ``seed``, ``seed + 1``, ... or with a list
+                of seeds; None leaves them as they are.
+            options: ``reset_mask``, bool ``[B]``, restricts the reset to some games.
+
+        Returns:
+            The observation and the infos ``x``, ``max_x``, ``time`` and ``score``.
+        """
+        if seed is not None:
+            if isinstance(seed, int | np.integer):
+                seed = [int(seed) + game for game in range(self.num_envs)]
+            if len(seed) != self.num_envs:
+                raise ValueError(f"There must be {self.num_envs} seeds, not {len(seed)}.")
+            for game, game_seed in enumerate(seed):
+                if game_seed is not None:
+                    self._generators[game] = np.random.default_rng(game_seed)
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=np.bool_))
+        if self._stack is None:
+            stack = np.zeros(self.observation_space.shape or (), dtype=np.uint8)
+        else:
+            stack = self._stack.copy()
+        self._begin(np.flatnonzero(mask), stack)
+        self._stack = stack
+        return stack, self._positions()
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[
+        NDArray[np.uint8],
+        NDArray[np.float32],
+        NDArray[np.bool_],
+        NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Make one decision in every game; see the class for what comes back."""
+        if self._stack is None:
+            raise ResetNeeded("Call reset before step.")
+        actions = np.asarray(actions)
+        frames, over = self._play(self._bytes[actions], self._skip)
+        stack = np.empty_like(self._stack)
+        stack[:, :-1] = self._stack[:, 1:]
+        stack[:, -1] = self._picture
+
+        change = self._progress.update(self.engine.ram)
+        reason = self._end_reasons(actions, over)
+        completed = reason == EndReason.COMPLETED
+        died = reason == EndReason.DIED
+        if self._stall_is_death:
+            died |= reason == EndReason.STALLED
+        reward = self._reward.total(change, completed, died)
+        self._return += reward
+        ended = reason != EndReason.NONE
+        terminated = died | completed | (reason == EndReason.LEFT_STAGE)
+        infos: dict[str, Any] = {"completed": completed, "frames": frames}
+        if ended.any():
+            infos["final_obs"] = _where_ended([picture.copy() for picture in stack], ended)
+            infos["final_info"] = self._final_info(reason, ended)
+            infos["_final_obs"] = infos["_final_info"] = ended
+            self._begin(np.flatnonzero(ended), stack)
+        infos.update(self._positions())
+        self._stack = stack
+        return stack, reward, terminated, ended & ~terminated, infos
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the consoles."""
+        self.engine.close()
+
+    def _end_reasons(self, actions: NDArray[np.int64], over: NDArray[np.bool_]) -> NDArray[np.int8]:
+        """Count the decision and return why each game ends with it, `EndReason` ``[B]``."""
+        self._length += 1
+        self._repeats = np.where(actions == self._last_action, self._repeats + 1, 1)
+        self._last_action = actions.copy()
+        reason = np.zeros(self.num_envs, dtype=np.int8)
+        # From the weakest reason to the strongest.
+        if self._max_episode_steps:
+            reason[self._length >= self._max_episode_steps] = EndReason.TIME_LIMIT
+        if self._max_actions:
+            reason[self._repeats >= self._max_actions] = EndReason.REPEATED
+        if self._stall_limit:
+            reason[self._progress.idle >= self._stall_limit] = EndReason.STALLED
+        ram = self.engine.ram
+        inside = fields.in_stage(ram, self.world, self.stage)
+        reason[~inside] = EndReason.LEFT_STAGE
+        if over.any():
+            goal = fields.flag_or_axe(ram)
+            reason[over & ~goal] = EndReason.DIED
+            reason[over & goal & inside] = EndReason.COMPLETED
+        return reason
+
+    def _play(
+        self, buttons: NDArray[np.uint8], frames: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Step the engine, log the buttons, and show every frame if somebody is watching."""
+        if self.on_frame is None:
+            ran, over = self.engine.step(buttons, frames, self._picture)
+        else:
+            ran, over = self._play_watched(self.on_frame, buttons, frames)
+        if self._log is not None:
+            for log, byte, count in zip(self._log, buttons.tolist(), ran.tolist(), strict=True):
+                log.extend([byte] * count)
+        return ran, over
+
+    def _play_watched(
+        self, on_frame: FrameListener, buttons: NDArray[np.uint8], frames: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Step the engine frame by frame, to the same effect as all at once."""
+        picture = self._picture.copy()
+        ran = np.zeros(self.num_envs, dtype=np.int32)
+        over = np.zeros(self.num_envs, dtype=np.bool_)
+        while (running := (ran < frames) & ~over).any():
+            over |= self.engine.step(buttons, running.astype(np.int32), picture)[1]
+            ran += running
+            for game in np.flatnonzero(running).tolist():
+                on_frame(game, int(self._episode[game]), self.engine.screen(game))
+        whole = ran == frames
+        self._picture[whole] = picture[whole]
+        return ran, over
+
+    def _begin(self, games: NDArray[np.intp], stack: NDArray[np.uint8]) -> None:
+        """Start a new episode in some games and write its observation into their stacks."""
+        self._episode[games] += 1
+        self._return[games] = 0.0
+        self._length[games] = 0
+        self._repeats[games] = 0
+        self._last_action[games] = -1
+        self._from_start[games] = False
+        from_reset = []
+        noops = np.zeros(self.num_envs, dtype=np.int32)
+        for game in games.tolist():
+            generator = self._generators[game]
+            if self._start_fraction and generator.random() < self._start_fraction:
+                start = self._starts[int(generator.integers(len(self._starts)))]
+                self._begin_at(game, start, stack)
+                continue
+            from_reset.append(game)
+            self._reset_console(game)
+            noops[game] = self._draw_noops(game)
+        if noops.any():
+            _, over = self._play(np.zeros(self.num_envs, dtype=np.uint8), noops)
+            for game in np.flatnonzero(over).tolist():  # killed while standing still
+                self._reset_console(game)
+        for game in from_reset:
+            self._picture[game] = stack[game] = self.engine.observe(game)
+        if from_reset:
+            self._progress.begin(np.array(from_reset, dtype=np.intp), self.engine.ram)
+
+    def _reset_console(self, game: int) -> None:
+        self.engine.reset(game)
+        if self._log is not None:
+            self._log[game] = bytearray()
+
+    def _begin_at(self, game: int, start: Start, stack: NDArray[np.uint8]) -> None:
+        self.engine.load(game, start.state)
+        if self._log is not None:
+            self._log[game] = bytearray(start.buttons)
+        stack[game] = start.stack
+        self._picture[game] = start.stack[-1]
+        self._from_start[game] = True
+        index = np.array([game], dtype=np.intp)
+        self._progress.begin(index, self.engine.ram, start.furthest)
+
+    def _random_noops(self, game: int) -> int:
+        if not self._noop_max:
+            return 0
+        return int(self._generators[game].integers(self._noop_max + 1))
+
+    def _positions(self) -> dict[str, Any]:
+        progress = self._progress
+        return {
+            "x": progress.x.copy(),
+            "max_x": progress.max_x.copy(),
+            "time": progress.time.copy(),
+            "score": progress.score.copy(),
+        }
+
+    def _final_info(self, reason: NDArray[np.int8], ended: NDArray[np.bool_]) -> dict[str, Any]:
+        info = self._positions()
+        info["completed"] = reason == EndReason.COMPLETED
+        info["episode_return"] = self._return.copy()
+        info["episode_length"] = self._length.copy()
+        info["end_reason"] = reason
+        info["from_start"] = self._from_start.copy()
+        if self._log is not None:
+            info["buttons"] = _where_ended([bytes(log) for log in self._log], ended)
+        info.update({f"_{key}": ended for key in list(info)})
+        return info
+
+
+def _where_ended(values: Sequence[Any] | NDArray[Any], ended: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return an object array ``[B]`` with the values of ended games and None elsewhere."""
+    chosen = np.full(len(ended), None, dtype=object)
+    for game in np.flatnonzero(ended).tolist():
+        chosen[game] = values[game]
+    return chosen
+
+
+def _check_at_least(smallest: int, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < smallest:
+            raise ValueError(f"{name} must be {smallest} or more, not {number}.")
