@@ -41,6 +41,7 @@ help:
 install: $(INSTALLED)
 
 # Where the Debian package python3-venv is missing, venv cannot install pip: ours does it instead.
+# The old extension goes first, so that it cannot outlive its source when compiling fails.
 $(INSTALLED): requirements.txt pyproject.toml $(wildcard setup.py native/*)
 	@if ! $(BIN)/python $(NEW_ENOUGH) 2>/dev/null || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 		$(FIND_PYTHON); python=$$(find_python) || exit 1; \
@@ -52,7 +53,10 @@ $(INSTALLED): requirements.txt pyproject.toml $(wildcard setup.py native/*)
 				&& "$$python" -m pip --python $(BIN)/python install pip; \
 		fi; \
 	fi
+	@rm -f mario_a3c/_native.*.so
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@test ! -e setup.py || $(BIN)/python -c 'import mario_a3c._native' 2>/dev/null || echo "The C++ engine" \
+		"was not built; the slower nes-py is used. To see why and try again: $(BIN)/pip install -v -e ." >&2
 	@touch $@
 
 train: $(INSTALLED)
