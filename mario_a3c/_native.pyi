@@ -1,0 +1,52 @@
+"""The C++ extension (``native/binding.cpp``). `mario_a3c.envs.native_engine` is its face."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Batch:
+    """``B`` consoles with the same cartridge, 1 to 4096.
+
+    Consoles are named by their index; a wrong one raises ``IndexError``. A batch serves one thread
+    at a time; a second one gets a ``RuntimeError``.
+
+    Raises:
+        ValueError: for a ROM that is not a complete NTSC cartridge of mapper 0, or a wrong size.
+    """
+
+    def __init__(self, rom: bytes, size: int) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def ram(self) -> NDArray[np.uint8]:
+        """``uint8 [B, 2048]``, a writable view of the consoles' RAM; it outlives the batch."""
+
+    def press_reset(self, console: int) -> None:
+        """Start one console afresh; its RAM keeps its contents."""
+
+    def run_frame(self, console: int, buttons: int) -> None:
+        """Run and draw one bare frame (29,781 processor cycles), without the game's rules."""
+
+    def set_start(self, console: int) -> None:
+        """Make the present state of one console the one that `reset` brings back, for all."""
+
+    def reset(self, console: int) -> None:
+        """Put one console at the start that `set_start` kept."""
+
+    def step(
+        self,
+        buttons: NDArray[np.uint8],
+        frames: NDArray[np.int32],
+        observation: NDArray[np.uint8],
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Hold ``buttons [B]`` for ``frames [B]`` frames of the game; see `Engine.step`."""
+
+    def screen(self, console: int) -> NDArray[np.uint8]:
+        """Return the last drawn picture, ``uint8 [240, 256, 3]`` RGB."""
+
+    def observe(self, console: int) -> NDArray[np.uint8]:
+        """Return the last drawn picture as an observation, ``uint8 [84, 84]``."""
+
+    def save(self, console: int) -> bytes:
+        """Return a snapshot of one console."""
+
+    def load(self, console: int, snapshot: bytes) -> None:
+        """Put one console into a saved state; ``ValueError`` for damaged or foreign bytes."""

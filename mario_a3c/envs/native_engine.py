@@ -1,0 +1,135 @@
+"""Our own engine, in C++ (``native/``, explained in ``docs/engine.md``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from gym_super_mario_bros._roms import decode_target, smb1_rom_path, smb2jp_rom_path
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mario_a3c import _native
+
+_START = 0x08
+_WORLD, _STAGE, _AREA = 0x075F, 0x075C, 0x0760
+_PRE_LEVEL_TIMER = 0x07A0
+_TIME = slice(0x07F8, 0x07FB)
+
+
+def available() -> tuple[bool, str]:
+    """Return whether the native engine can be used, and a sentence that says why (not)."""
+    try:
+        from mario_a3c import _native  # noqa: F401
+    except ImportError as error:
+        return False, f"the C++ extension mario_a3c._native is not installed ({error})"
+    return True, "the C++ extension mario_a3c._native is installed"
+
+
+class NativeEngine:
+    """A batch of native consoles behind the `Engine` protocol.
+
+    Args:
+        world: 1 to 8 (1 to 13 in The Lost Levels).
+        stage: 1 to 4.
+        num_games: the number of consoles.
+        lost_levels: play Super Mario Bros: The Lost Levels instead.
+
+    Raises:
+        ImportError: if the C++ extension is not installed; see `available`.
+        ValueError: for an unknown world or stage, or a number of games out of range.
+    """
+
+    name = "native"
+
+    def __init__(self, world: int, stage: int, num_games: int, lost_levels: bool = False) -> None:
+        from mario_a3c import _native
+
+        rom = smb2jp_rom_path() if lost_levels else smb1_rom_path()
+        self.num_games = num_games
+        self._batch = _native.Batch(Path(rom).read_bytes(), num_games)
+        self.ram: NDArray[np.uint8] = self._batch.ram
+        _play_to_start(self._batch, self.ram[0], decode_target((world, stage), lost_levels))
+        self._batch.set_start(0)
+        for game in range(num_games):
+            self.reset(game)
+
+    def reset(self, game: int) -> None:
+        """Put one console at the beginning of the stage, as the bare environment's reset does."""
+        self._batch.reset(game)
+
+    def step(
+        self,
+        buttons: NDArray[np.uint8],
+        frames: NDArray[np.int32],
+        observation: NDArray[np.uint8],
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Hold buttons for a number of frames on every console; see `Engine.step`.
+
+        Other threads run meanwhile, and may step other engines.
+
+        Raises:
+            TypeError: for an array of another dtype.
+            ValueError: for an array of another shape, one that is not C-contiguous, a read-only
+                ``observation`` or negative ``frames``.
+        """
+        return self._batch.step(buttons, frames, observation)
+
+    def screen(self, game: int) -> NDArray[np.uint8]:
+        """Return a copy of one console's picture, ``uint8 [240, 256, 3]`` RGB."""
+        return self._batch.screen(game)
+
+    def observe(self, game: int) -> NDArray[np.uint8]:
+        """Return the grey ``uint8 [84, 84]`` of `screen`."""
+        return self._batch.observe(game)
+
+    def save(self, game: int) -> bytes:
+        """Return a snapshot of one console; it fits every console with the same ROM."""
+        return self._batch.save(game)
+
+    def load(self, game: int, state: bytes) -> None:
+        """Put one console into a saved state.
+
+        Raises:
+            ValueError: if the state is damaged, or of another ROM or version.
+        """
+        self._batch.load(game, state)
+
+    def close(self) -> None:
+        """Free the consoles, as soon as nobody holds `ram` any more."""
+        del self._batch
+
+
+def _play_to_start(
+    batch: _native.Batch, ram: NDArray[np.uint8], target: tuple[int, int, int]
+) -> None:
+    """Play console 0 through the title screen to the beginning of a stage.
+
+    It presses the buttons and writes the RAM that `SuperMarioBrosEnv` does when it is made, so
+    that both stand in the same frame.
+    """
+
+    def press_start() -> None:
+        batch.run_frame(0, _START)
+
+    def release() -> None:
+        batch.run_frame(0, 0)
+
+    def time_left() -> int:
+        hundreds, tens, ones = ram[_TIME].tolist()
+        return hundreds * 100 + tens * 10 + ones
+
+    world, stage, area = target
+    press_start()
+    release()
+    while time_left() == 0:
+        press_start()
+        ram[_WORLD], ram[_STAGE], ram[_AREA] = world - 1, stage - 1, area - 1
+        release()
+        ram[_PRE_LEVEL_TIMER] = 0
+    last = time_left()
+    while time_left() >= last:
+        last = time_left()
+        press_start()
+        release()
