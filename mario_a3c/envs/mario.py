@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from mario_a3c.envs import ram as fields
 from mario_a3c.envs.actions import controller_bytes
+from mario_a3c.envs.consoles import Consoles, FrameListener
+from mario_a3c.envs.endings import Endings, EndReason, Limits
 from mario_a3c.envs.engine import OBSERVATION_SIZE
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.progress import Progress
 from mario_a3c.envs.rewards import RewardWeights
 from mario_a3c.envs.starts import Start
-
-FrameListener = Callable[[int, int, NDArray[np.uint8]], None]
-
-
-class EndReason(IntEnum):
-    """Why an episode ended. The first three terminate it, the others truncate it."""
-
-    NONE = 0
-    COMPLETED = 1
-    DIED = 2
-    LEFT_STAGE = 3
-    STALLED = 4
-    REPEATED = 5
-    TIME_LIMIT = 6
 
 
 class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
@@ -114,11 +100,11 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             max_episode_steps=max_episode_steps,
         )
         self._bytes = controller_bytes(action_set)
-        self.engine = make_engine(engine, world, stage, num_envs)
+        self._consoles = Consoles(
+            make_engine(engine, world, stage, num_envs), log_buttons, on_frame
+        )
+        self.engine = self._consoles.engine
         self.num_envs = num_envs
-        self.world = world
-        self.stage = stage
-        self.on_frame = on_frame
         self.single_action_space = spaces.Discrete(len(self._bytes))
         self.action_space = batch_space(self.single_action_space, num_envs)
         shape = (frame_stack, OBSERVATION_SIZE, OBSERVATION_SIZE)
@@ -128,25 +114,27 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._reward = reward or RewardWeights()
         self._noop_max = noop_max
         self._draw_noops = draw_noops or self._random_noops
-        self._max_actions = max_actions
-        self._stall_limit = stall_limit
         self._stall_is_death = stall_is_death
-        self._max_episode_steps = max_episode_steps
         self._starts: Sequence[Start] = ()
         self._start_fraction = 0.0
 
         self._generators = [np.random.default_rng() for _ in range(num_envs)]
         self._skip = np.full(num_envs, frame_skip, dtype=np.int32)
-        self._picture = np.zeros((num_envs, *shape[1:]), dtype=np.uint8)
         self._stack: NDArray[np.uint8] | None = None
         self._progress = Progress(num_envs, frame_skip)
+        limits = Limits(max_actions, stall_limit, max_episode_steps)
+        self._endings = Endings(num_envs, world, stage, limits)
         self._return = np.zeros(num_envs)
-        self._length = np.zeros(num_envs, dtype=np.int32)
-        self._last_action = np.full(num_envs, -1, dtype=np.int64)
-        self._repeats = np.zeros(num_envs, dtype=np.int32)
         self._from_start = np.zeros(num_envs, dtype=np.bool_)
-        self._episode = np.full(num_envs, -1, dtype=np.int64)
-        self._log = [bytearray() for _ in range(num_envs)] if log_buttons else None
+
+    @property
+    def on_frame(self) -> FrameListener | None:
+        """Who is shown every frame; may be changed between two steps."""
+        return self._consoles.on_frame
+
+    @on_frame.setter
+    def on_frame(self, listener: FrameListener | None) -> None:
+        self._consoles.on_frame = listener
 
     def set_starts(self, starts: Sequence[Start], start_fraction: float) -> None:
         """Begin some of the coming episodes elsewhere than at the start of the stage.
@@ -206,13 +194,13 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         if self._stack is None:
             raise ResetNeeded("Call reset before step.")
         actions = np.asarray(actions)
-        frames, over = self._play(self._bytes[actions], self._skip)
+        frames, over = self._consoles.hold(self._bytes[actions], self._skip)
         stack = np.empty_like(self._stack)
         stack[:, :-1] = self._stack[:, 1:]
-        stack[:, -1] = self._picture
+        stack[:, -1] = self._consoles.picture
 
         change = self._progress.update(self.engine.ram)
-        reason = self._end_reasons(actions, over)
+        reason = self._endings.reasons(actions, over, self._progress.idle, self.engine.ram)
         completed = reason == EndReason.COMPLETED
         died = reason == EndReason.DIED
         if self._stall_is_death:
@@ -235,99 +223,32 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         """Free the consoles."""
         self.engine.close()
 
-    def _end_reasons(self, actions: NDArray[np.int64], over: NDArray[np.bool_]) -> NDArray[np.int8]:
-        """Count the decision and return why each game ends with it, `EndReason` ``[B]``."""
-        self._length += 1
-        self._repeats = np.where(actions == self._last_action, self._repeats + 1, 1)
-        self._last_action = actions.copy()
-        reason = np.zeros(self.num_envs, dtype=np.int8)
-        # From the weakest reason to the strongest.
-        if self._max_episode_steps:
-            reason[self._length >= self._max_episode_steps] = EndReason.TIME_LIMIT
-        if self._max_actions:
-            reason[self._repeats >= self._max_actions] = EndReason.REPEATED
-        if self._stall_limit:
-            reason[self._progress.idle >= self._stall_limit] = EndReason.STALLED
-        ram = self.engine.ram
-        inside = fields.in_stage(ram, self.world, self.stage)
-        reason[~inside] = EndReason.LEFT_STAGE
-        if over.any():
-            goal = fields.flag_or_axe(ram)
-            reason[over & ~goal] = EndReason.DIED
-            reason[over & goal & inside] = EndReason.COMPLETED
-        return reason
-
-    def _play(
-        self, buttons: NDArray[np.uint8], frames: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Step the engine, log the buttons, and show every frame if somebody is watching."""
-        if self.on_frame is None:
-            ran, over = self.engine.step(buttons, frames, self._picture)
-        else:
-            ran, over = self._play_watched(self.on_frame, buttons, frames)
-        if self._log is not None:
-            for log, byte, count in zip(self._log, buttons.tolist(), ran.tolist(), strict=True):
-                log.extend([byte] * count)
-        return ran, over
-
-    def _play_watched(
-        self, on_frame: FrameListener, buttons: NDArray[np.uint8], frames: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Step the engine frame by frame, to the same effect as all at once."""
-        picture = self._picture.copy()
-        ran = np.zeros(self.num_envs, dtype=np.int32)
-        over = np.zeros(self.num_envs, dtype=np.bool_)
-        while (running := (ran < frames) & ~over).any():
-            over |= self.engine.step(buttons, running.astype(np.int32), picture)[1]
-            ran += running
-            for game in np.flatnonzero(running).tolist():
-                on_frame(game, int(self._episode[game]), self.engine.screen(game))
-        whole = ran == frames
-        self._picture[whole] = picture[whole]
-        return ran, over
-
     def _begin(self, games: NDArray[np.intp], stack: NDArray[np.uint8]) -> None:
         """Start a new episode in some games and write its observation into their stacks."""
-        self._episode[games] += 1
         self._return[games] = 0.0
-        self._length[games] = 0
-        self._repeats[games] = 0
-        self._last_action[games] = -1
-        self._from_start[games] = False
-        from_reset = []
-        noops = np.zeros(self.num_envs, dtype=np.int32)
-        for game in games.tolist():
-            generator = self._generators[game]
-            if self._start_fraction and generator.random() < self._start_fraction:
-                start = self._starts[int(generator.integers(len(self._starts)))]
-                self._begin_at(game, start, stack)
-                continue
-            from_reset.append(game)
-            self._reset_console(game)
-            noops[game] = self._draw_noops(game)
-        if noops.any():
-            _, over = self._play(np.zeros(self.num_envs, dtype=np.uint8), noops)
-            for game in np.flatnonzero(over).tolist():  # killed while standing still
-                self._reset_console(game)
-        for game in from_reset:
-            self._picture[game] = stack[game] = self.engine.observe(game)
-        if from_reset:
-            self._progress.begin(np.array(from_reset, dtype=np.intp), self.engine.ram)
+        self._endings.begin(games)
+        from_start = self._from_start[games] = self._draw_from_start(games)
+        for game in games[from_start].tolist():
+            self._begin_at_start(game, stack)
+        games = games[~from_start]
+        if len(games):
+            indices = games.tolist()
+            self._consoles.reset(indices, [self._draw_noops(game) for game in indices])
+            stack[games] = self._consoles.picture[games, None]
+            self._progress.begin(games, self.engine.ram)
 
-    def _reset_console(self, game: int) -> None:
-        self.engine.reset(game)
-        if self._log is not None:
-            self._log[game] = bytearray()
+    def _draw_from_start(self, games: NDArray[np.intp]) -> NDArray[np.bool_]:
+        if not self._start_fraction:
+            return np.zeros(len(games), dtype=np.bool_)
+        draws = [self._generators[game].random() for game in games.tolist()]
+        return np.array(draws) < self._start_fraction
 
-    def _begin_at(self, game: int, start: Start, stack: NDArray[np.uint8]) -> None:
-        self.engine.load(game, start.state)
-        if self._log is not None:
-            self._log[game] = bytearray(start.buttons)
+    def _begin_at_start(self, game: int, stack: NDArray[np.uint8]) -> None:
+        start = self._starts[int(self._generators[game].integers(len(self._starts)))]
+        self._consoles.begin_at(game, start)
         stack[game] = start.stack
-        self._picture[game] = start.stack[-1]
-        self._from_start[game] = True
-        index = np.array([game], dtype=np.intp)
-        self._progress.begin(index, self.engine.ram, start.furthest)
+        only = np.array([game], dtype=np.intp)
+        self._progress.begin(only, self.engine.ram, start.furthest)
 
     def _random_noops(self, game: int) -> int:
         if not self._noop_max:
@@ -347,11 +268,12 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         info = self._positions()
         info["completed"] = reason == EndReason.COMPLETED
         info["episode_return"] = self._return.copy()
-        info["episode_length"] = self._length.copy()
+        info["episode_length"] = self._endings.length.copy()
         info["end_reason"] = reason
         info["from_start"] = self._from_start.copy()
-        if self._log is not None:
-            info["buttons"] = _where_ended([bytes(log) for log in self._log], ended)
+        logs = self._consoles.logs
+        if logs is not None:
+            info["buttons"] = _where_ended(logs, ended)
         info.update({f"_{key}": ended for key in list(info)})
         return info
 

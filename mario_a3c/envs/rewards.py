@@ -45,7 +45,7 @@ class RewardWeights:
 
 
 REWARDS: dict[str, RewardWeights] = {
-    "default": RewardWeights(),
+    "ground": RewardWeights(),
     # Per frame the classic reference adds the way to the right, the clock and -15 at death (its
     # environment clips -25 there), a 40th of the points, 50 for the flag, -50 for any other end,
     # and divides by 10.
