@@ -1,0 +1,250 @@
+"""One run as one typed record: every option of ``train.py``, its default and what it means.
+
+The command line is derived from `RunConfig` (see `mario_a3c.cli`), the presets are data
+(``presets.toml``), and the resolved record is written into the run's folder and its checkpoints.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+MARIO = "SuperMarioBros"
+ACTION_SETS = ("right", "simple", "complex", "pipes")
+CONV_NETWORKS = ("paper", "wide", "reference")
+ENGINES = ("auto", "native", "nes-py")
+DEVICES = ("auto", "cpu", "cuda")
+OPTIMIZERS = ("adam", "rmsprop")
+PRECISIONS = ("auto", "float32", "bfloat16")
+REWARDS = ("ground", "reference")
+
+
+class ConfigError(ValueError):
+    """Bad input, told in one sentence: what was given, what is allowed."""
+
+
+def _alias(*names: str) -> Any:
+    """Return the tyro annotation that accepts further names for an option."""
+    return tyro.conf.arg(aliases=names)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Train an agent with asynchronous advantage actor-critic (A3C)."""
+
+    # What is played.
+
+    env_name: Annotated[str, _alias("--env", "--env-id")] = MARIO
+    """What to play: SuperMarioBros, or the id of any Gymnasium environment."""
+    world: int = 1
+    """World of Super Mario Bros, 1 to 8."""
+    stage: int = 1
+    """Stage of that world, 1 to 4."""
+    action_type: Annotated[str, _alias("--action-set")] = "simple"
+    """Button combinations the agent chooses from: right (5), simple (7), complex (12), pipes."""
+    engine: str = "auto"
+    """Emulator: native (fast, compiled at installation), nes-py, or auto: native if it is there."""
+    reward: str = "ground"
+    """Mario's reward: ground (new ground, finishing, dying) or reference (the classic one)."""
+    max_actions: int = 200
+    """End an episode that repeats one action for so many decisions."""
+    stall_limit: int = 250
+    """End an episode that gains no new ground for so many decisions; 0 never does."""
+    noop_max: int = 30
+    """Begin each training episode with 0 to so many frames of no button, drawn at random."""
+
+    # How it learns.
+
+    learning_rate: Annotated[float, _alias("--lr")] = 2.5e-4
+    """Step size of the optimizer."""
+    learning_rate_final: float | None = None
+    """Step size at the end of the run, approached linearly; constant if not given."""
+    gamma: float = 0.9
+    """Discount of future rewards, between 0 and 1."""
+    gae_lambda: Annotated[float, _alias("--tau")] = 1.0
+    """Lambda of generalized advantage estimation; 1 is the n-step return of the A3C paper."""
+    entropy_coef: Annotated[float, _alias("--beta")] = 0.003
+    """Weight of the entropy bonus."""
+    entropy_coef_final: float | None = None
+    """Weight of the entropy bonus at the end of the run, approached linearly; constant if absent."""
+    value_loss_coef: float = 0.5
+    """Weight of the squared error of the critic."""
+    max_grad_norm: float = 0.5
+    """Longest gradient that is pushed; longer ones are scaled down to it."""
+    num_local_steps: Annotated[int, _alias("--num-steps", "--update-freq")] = 64
+    """Steps that each game is played between two updates (t_max in the A3C paper)."""
+    num_global_steps: Annotated[float, _alias("--total-steps")] = 5e6
+    """Agent steps after which the run ends, counted over all workers."""
+    num_processes: Annotated[int, _alias("--num-workers")] = 2
+    """Worker processes (local_train)."""
+    num_games: Annotated[int, _alias("--games-per-process")] = 8
+    """Games that each worker plays side by side."""
+    epochs: int = 6
+    """Passes over each rollout. One pass and one minibatch is plain A3C."""
+    minibatches: int = 4
+    """Parts, each with an update of its own, that a pass is cut into."""
+    clip_range: float = 0.2
+    """How far reuse may move an action's probability ratio from 1 (Schulman et al. 2017)."""
+    sequence_length: int = 16
+    """Steps the LSTM is unrolled for in an update; 0 for the whole rollout."""
+    normalize_advantages: bool = True
+    """Scale the advantages of each rollout to mean 0 and deviation 1."""
+    sum_losses: bool = False
+    """Sum the loss over the steps as the classic reference does, instead of averaging it."""
+    optimizer: str = "adam"
+    """adam or rmsprop."""
+    shared: bool = True
+    """Share the optimizer's moments between the workers; --no-shared gives each its own."""
+
+    # The network.
+
+    network: str = "paper"
+    """Convolutions: paper (Mnih et al. 2016), wide (twice the channels) or reference (4x32)."""
+    lstm_size: int = 256
+    """Units of the LSTM."""
+    precision: str = "auto"
+    """Arithmetic of the convolutions: float32, bfloat16, or auto: bfloat16 where it is fast."""
+    device: str = "auto"
+    """Where the networks run: cpu, cuda, or auto: cuda if there is one."""
+
+    # The run.
+
+    seed: int = 1
+    """Seed of every random stream of the run."""
+    preset: str = ""
+    """Named settings to start from, for example reference; other options override them."""
+    log_path: str = "logs"
+    """Folder that holds one folder per run: curves, videos, checkpoints."""
+    saved_path: Annotated[str, _alias("--save-dir", "--saved-models")] = "saved_models"
+    """Folder of finished agents; a run's best agent replaces a worse one of the same task."""
+    run_name: str = ""
+    """Name of the run's folder; by default made from the task and the time."""
+    resume: str = ""
+    """Continue a run: its folder, or 'last' for the newest one of this task."""
+    load_from_previous_stage: bool = False
+    """Start from the weights of the agent of the stage before this one in --saved-path."""
+    load_from: str = ""
+    """Start from the weights in this checkpoint file."""
+    save_interval: float = 120.0
+    """Seconds between two checkpoints."""
+    until_solved: bool = True
+    """Stop as soon as the task is solved (--solved-evaluations good ones in a row)."""
+    solved_evaluations: int = 2
+    """Good evaluations in a row that make a task solved."""
+    eval_episodes: int = 10
+    """Sampled episodes in each evaluation, beside the greedy one."""
+    eval_interval: float = 15.0
+    """Shortest time in seconds between the beginnings of two evaluations."""
+    video_interval: float = 10.0
+    """Minutes between two videos when nothing new was achieved; 0 records only achievements."""
+
+    @property
+    def is_mario(self) -> bool:
+        """Whether the task is Super Mario Bros."""
+        return self.env_name == MARIO
+
+    @property
+    def task(self) -> str:
+        """Name of the task in file names, for example ``mario-1-1`` or ``CartPole-v1``."""
+        if self.is_mario:
+            return f"mario-{self.world}-{self.stage}"
+        return self.env_name.replace("/", "-").replace(":", "-")
+
+    @property
+    def is_plain_a3c(self) -> bool:
+        """Whether each rollout is used once and whole, as in the A3C paper."""
+        return self.epochs == 1 and self.minibatches == 1
+
+    @property
+    def unroll(self) -> int:
+        """Steps in one training sequence."""
+        return self.sequence_length or self.num_local_steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def validate(self) -> None:
+        """Raise `ConfigError` for the first value that is out of its range."""
+        _within("--world", self.world, 1, 8)
+        _within("--stage", self.stage, 1, 4)
+        _one_of("--action-type", self.action_type, ACTION_SETS)
+        _one_of("--engine", self.engine, ENGINES)
+        _one_of("--reward", self.reward, REWARDS)
+        _one_of("--network", self.network, CONV_NETWORKS)
+        _one_of("--device", self.device, DEVICES)
+        _one_of("--optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("--precision", self.precision, PRECISIONS)
+        for name in ("gamma", "gae_lambda"):
+            _within(_option(name), getattr(self, name), 0.0, 1.0)
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"{_option(name)} {value} is not allowed: give a number above 0.")
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{_option(name)} {value} is not allowed: give 0 or more.")
+        self._validate_batches()
+
+    def _validate_batches(self) -> None:
+        if self.num_local_steps % self.unroll:
+            raise ConfigError(
+                f"--sequence-length {self.sequence_length} does not divide --num-local-steps "
+                f"{self.num_local_steps}: choose a divisor of it, or 0 for the whole rollout."
+            )
+        sequences = self.num_games * self.num_local_steps // self.unroll
+        if sequences % self.minibatches:
+            raise ConfigError(
+                f"--minibatches {self.minibatches} does not divide the {sequences} sequences of a "
+                f"rollout ({self.num_games} games x {self.num_local_steps} steps / {self.unroll}): "
+                "choose a divisor of that number."
+            )
+
+
+_POSITIVE = (
+    "learning_rate",
+    "max_grad_norm",
+    "num_local_steps",
+    "num_global_steps",
+    "num_processes",
+    "num_games",
+    "epochs",
+    "minibatches",
+    "clip_range",
+    "lstm_size",
+    "save_interval",
+    "solved_evaluations",
+    "eval_episodes",
+    "eval_interval",
+    "max_actions",
+)
+_NOT_NEGATIVE = (
+    "learning_rate_final",
+    "entropy_coef",
+    "entropy_coef_final",
+    "value_loss_coef",
+    "sequence_length",
+    "seed",
+    "stall_limit",
+    "noop_max",
+    "video_interval",
+)
+
+
+def _option(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def _within(option: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{option} {value} is not allowed: give {low} to {high}.")
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{option} {value!r} is unknown: choose from {', '.join(allowed)}.")

@@ -1,0 +1,35 @@
+"""From a run's options to the games it plays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gymnasium.vector import VectorEnv
+
+from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.envs.rewards import REWARDS
+
+if TYPE_CHECKING:
+    from mario_a3c.config import RunConfig
+
+
+def make_env(config: RunConfig, num_envs: int, seed: int, **changes: Any) -> VectorEnv:
+    """Return ``num_envs`` games of the task of a run, seeded, with same-step autoreset.
+
+    Args:
+        config: names the task and its settings.
+        num_envs: how many games to play side by side.
+        seed: seeds the games; equal seeds play equal games.
+        **changes: settings of the environment that differ from the run's (for evaluation).
+    """
+    settings: dict[str, Any] = {
+        "action_set": config.action_type,
+        "engine": config.engine,
+        "reward": REWARDS[config.reward],
+        "max_actions": config.max_actions,
+        "stall_limit": config.stall_limit,
+        "noop_max": config.noop_max,
+    }
+    env = MarioVectorEnv(num_envs, config.world, config.stage, **{**settings, **changes})
+    env.reset(seed=seed)
+    return env

@@ -1,0 +1,204 @@
+"""The evaluation process: plays with the shared weights, measures, records, keeps the best."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+
+from mario_a3c.checkpoint import round_to_half, save_agent
+from mario_a3c.config import RunConfig
+from mario_a3c.envs.factory import make_env
+from mario_a3c.flat import FlatParameters
+from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.processes import enter_child
+from mario_a3c.recording import Recorder
+from mario_a3c.rollout import Episode, finished_episodes
+from mario_a3c.shared import Shared
+
+REST = 7.0
+"""Seconds of rest per second of evaluation: on two cores it takes a fourteenth of the machine."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation found.
+
+    Attributes:
+        steps: agent steps of the run when the weights were pulled.
+        greedy: the episode in which the likeliest action was taken at every step.
+        sampled: episodes in which actions were drawn from the policy.
+        seconds: how long it took.
+        good: whether it meets the criterion for a solved task.
+        video: file name of the recording, if there is one.
+    """
+
+    steps: int
+    greedy: Episode
+    sampled: list[Episode]
+    seconds: float
+    good: bool
+    video: str = ""
+
+    @property
+    def completion_rate(self) -> float:
+        """Share of the sampled episodes that finished the stage."""
+        return float(np.mean([episode.figures.get("completed", 0.0) for episode in self.sampled]))
+
+    @property
+    def score(self) -> float:
+        """One number to compare evaluations by: finishing first, then how far or how well."""
+        episodes = [self.greedy, *self.sampled]
+        if "max_x" not in self.greedy.figures:
+            return float(np.mean([episode.score for episode in episodes]))
+        finished = np.mean([episode.figures["completed"] for episode in episodes])
+        return float(10_000 * finished + np.mean([e.figures["max_x"] for e in episodes]))
+
+    def summary(self) -> str:
+        """Return the outcome in a few words."""
+        if "max_x" in self.greedy.figures:
+            greedy = (
+                "finished"
+                if self.greedy.figures["completed"]
+                else f"to x {self.greedy.figures['max_x']:.0f}"
+            )
+            return f"greedy {greedy}, sampled {100 * self.completion_rate:.0f}% finished"
+        mean = np.mean([episode.score for episode in self.sampled])
+        return f"greedy {self.greedy.score:.1f}, sampled {mean:.1f}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a short form for a checkpoint's metadata."""
+        return {
+            "steps": self.steps,
+            "score": self.score,
+            "greedy": {"return": self.greedy.score, **self.greedy.figures},
+            "completion_rate": self.completion_rate,
+            "mean_return": float(np.mean([episode.score for episode in self.sampled])),
+        }
+
+
+class Evaluator:
+    """Plays a greedy episode and several sampled ones side by side."""
+
+    def __init__(self, config: RunConfig, spec: ModelSpec, seed: int) -> None:
+        """Build the games: the first is the greedy one and begins without no-ops."""
+        self.config = config
+        self.model = ActorCritic(spec).eval()
+        self.flat = FlatParameters(self.model)
+        self._generator = np.random.default_rng(seed)
+        self.env: VectorEnv = make_env(
+            config,
+            config.eval_episodes + 1,
+            seed,
+            draw_noops=self._draw_noops,
+            log_buttons=True,
+        )
+
+    def _draw_noops(self, game: int) -> int:
+        return int(self._generator.integers(self.config.noop_max + 1)) if game else 0
+
+    def pull(self, weights: torch.Tensor) -> None:
+        """Take the shared weights, rounded as they would be saved."""
+        self.flat.pull(weights)
+        round_to_half(self.flat.values)
+
+    def play(self, steps: int) -> Evaluation:
+        """Play every game to its end with the pulled weights."""
+        started = time.perf_counter()
+        episodes = play_episodes(self.model, self.env, greedy_games=1)
+        greedy, sampled = episodes[0], episodes[1:]
+        good = False
+        if "completed" in greedy.figures:
+            finished = sum(episode.figures["completed"] for episode in sampled)
+            good = bool(greedy.figures["completed"] and finished >= 0.8 * len(sampled))
+        return Evaluation(steps, greedy, sampled, time.perf_counter() - started, good)
+
+
+@torch.inference_mode()
+def play_episodes(model: ActorCritic, env: VectorEnv, greedy_games: int) -> list[Episode]:
+    """Play one episode in each game and return them in the games' order.
+
+    Args:
+        model: the agent.
+        env: the games; they are reset first.
+        greedy_games: in so many of them, the first ones, the likeliest action is taken.
+    """
+    observation, _ = env.reset()
+    games = env.num_envs
+    state = model.initial_state(games)
+    episodes: list[Episode | None] = [None] * games
+    while any(episode is None for episode in episodes):
+        distribution, _, state = model.act(torch.from_numpy(observation), state)
+        actions = distribution.sample()
+        actions[:greedy_games] = distribution.mode[:greedy_games]
+        observation, _, terminated, truncated, infos = env.step(actions.numpy())
+        ended = terminated | truncated
+        if ended.any():
+            state = tuple(part * torch.from_numpy(~ended).unsqueeze(1) for part in state)
+            finished = finished_episodes(infos, ended)
+            for game, episode in zip(np.flatnonzero(ended).tolist(), finished, strict=True):
+                episodes[game] = episodes[game] or episode
+    return [episode for episode in episodes if episode is not None]
+
+
+def evaluate(
+    config: RunConfig,
+    spec: ModelSpec,
+    shared: Shared,
+    seed: int,
+    folder: Path,
+    best_score: float,
+    connection: Connection,
+) -> None:
+    """Evaluate again and again until the run stops.
+
+    Args:
+        config: the run.
+        spec: the network.
+        shared: weights and counters, in shared memory.
+        seed: of the evaluation's games and actions.
+        folder: the run's folder: the best agent and the videos go there.
+        best_score: of the best agent so far.
+        connection: takes an `Evaluation` after each.
+    """
+    enter_child()
+    torch.manual_seed(seed)
+    evaluator = Evaluator(config, spec, seed)
+    recorder = Recorder(config, folder)
+    started = time.monotonic()
+    good_ones = 0
+    while not shared.stopping:
+        begun = time.monotonic()
+        steps = shared.steps
+        evaluator.pull(shared.weights)
+        evaluation = evaluator.play(steps)
+        good_ones = good_ones + 1 if evaluation.good else 0
+        if evaluation.score > best_score:
+            best_score = evaluation.score
+            metadata = {
+                "task": config.task,
+                "steps": steps,
+                "seconds": time.monotonic() - started,
+                "config": config.to_dict(),
+                "evaluation": evaluation.to_dict(),
+            }
+            save_agent(folder / "best.safetensors", evaluator.model, metadata)
+        video = recorder.record(evaluation)
+        connection.send(replace(evaluation, video=video))
+        if evaluation.good and good_ones < config.solved_evaluations:
+            continue
+        pause = max(config.eval_interval, REST * evaluation.seconds)
+        _rest(shared, begun + evaluation.seconds + pause)
+    os._exit(0)
+
+
+def _rest(shared: Shared, until: float) -> None:
+    while not shared.stopping and time.monotonic() < until:
+        time.sleep(0.1)

@@ -1,0 +1,65 @@
+"""What is minimised: policy, critic and entropy, as pure functions of a batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Losses(NamedTuple):
+    """The loss of a batch and the parts it is made of, all scalars."""
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor
+    entropy: Tensor
+
+
+def policy_gradient(log_probs: Tensor, advantages: Tensor) -> Tensor:
+    """Return ``-log pi(a|s) A`` per sample, the A3C policy loss (Mnih et al. 2016, algorithm S3)."""
+    return -log_probs * advantages
+
+
+def clipped_surrogate(
+    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, clip_range: float
+) -> Tensor:
+    """Return the clipped policy loss per sample (Schulman et al. 2017, arXiv:1707.06347, eq. 7).
+
+    It is what makes a second pass over a rollout safe: moving the probability ratio further than
+    ``clip_range`` away from 1 gains nothing. At a ratio of 1 its gradient is that of
+    `policy_gradient`.
+    """
+    ratio = torch.exp(log_probs - old_log_probs)
+    clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+    return -torch.minimum(ratio * advantages, clipped * advantages)
+
+
+def a3c_loss(
+    policy_losses: Tensor,
+    values: Tensor,
+    returns: Tensor,
+    entropies: Tensor,
+    value_loss_coef: float,
+    entropy_coef: float,
+    *,
+    sum_losses: bool = False,
+) -> Losses:
+    """Combine the parts: ``policy + value_loss_coef (R - V)^2 - entropy_coef H(pi)``.
+
+    Args:
+        policy_losses: policy loss per sample, any shape.
+        values: the critic's estimates, same shape.
+        returns: what they should have been, same shape.
+        entropies: entropy of the policy per sample, in nats, same shape.
+        value_loss_coef: weight of the squared error; the classic reference's half is 0.5.
+        entropy_coef: weight of the entropy bonus.
+        sum_losses: add the samples up, instead of averaging them.
+    """
+    reduce = torch.sum if sum_losses else torch.mean
+    policy = reduce(policy_losses)
+    value = reduce((returns - values).square())
+    entropy = reduce(entropies)
+    total = policy + value_loss_coef * value - entropy_coef * entropy
+    return Losses(total, policy, value, entropy)

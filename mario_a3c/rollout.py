@@ -1,0 +1,217 @@
+"""Playing B games for T steps, and cutting what was seen into training sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Tensor
+
+from mario_a3c.model import ActorCritic, State
+from mario_a3c.returns import generalized_advantages
+
+FIGURES = ("max_x", "completed", "time", "end_reason", "from_start")
+"""What a task may tell of an episode besides its return and length."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One finished training episode."""
+
+    score: float
+    length: int
+    figures: dict[str, float] = field(default_factory=dict)
+    """Further figures of the task: those of `FIGURES` that it has."""
+    buttons: bytes = b""
+    """What was pressed in every frame, where the environment logs it."""
+
+
+@dataclass
+class Batch:
+    """Training sequences of L steps: N of them side by side, or all of a rollout's.
+
+    Attributes:
+        observations: ``uint8 [L, N, C, H, W]``.
+        actions: ``int64 [L, N]``.
+        log_probs: ``[L, N]``, log probability of each action when it was chosen.
+        advantages: ``[L, N]``.
+        returns: ``[L, N]``, what the values should have been.
+        values: ``[L, N]``, what they were when the actions were chosen.
+        resets: ``bool [L, N]``, true where a step begins a new episode.
+        state: recurrent state before the first step, each ``[N, ...]``.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    advantages: Tensor
+    returns: Tensor
+    values: Tensor
+    resets: Tensor
+    state: State
+
+    def minibatches(self, count: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Deal the sequences out into ``count`` random minibatches; a single one is not shuffled."""
+        if count == 1:
+            yield self
+            return
+        order = torch.randperm(self.actions.shape[1], generator=generator)
+        for chosen in order.chunk(count):
+            yield Batch(
+                _as_stored(self.observations, partial(torch.index_select, dim=1, index=chosen)),
+                self.actions[:, chosen],
+                self.log_probs[:, chosen],
+                self.advantages[:, chosen],
+                self.returns[:, chosen],
+                self.values[:, chosen],
+                self.resets[:, chosen],
+                tuple(part[chosen] for part in self.state),
+            )
+
+
+def _as_stored(observations: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a change to observations in the order in which pictures lie in memory.
+
+    Pictures are ``[T, B, C, H, W]`` by shape and ``[T, B, H, W, C]`` in memory (channels last,
+    which the convolutions read fastest); a plain copy would lose that order.
+    """
+    if observations.dim() != 5:
+        return change(observations)
+    return change(observations.permute(0, 1, 3, 4, 2)).permute(0, 1, 4, 2, 3)
+
+
+class RolloutCollector:
+    """Plays B games with a model and keeps the last T steps of each."""
+
+    def __init__(
+        self, env: VectorEnv, model: ActorCritic, steps: int, unroll: int, device: torch.device
+    ) -> None:
+        """Begin to play.
+
+        Args:
+            env: B games, with same-step autoreset.
+            model: chooses the actions; its weights may change between rollouts.
+            steps: T, the length of a rollout.
+            unroll: L, the length of a training sequence; divides T.
+            device: where the model lies.
+        """
+        self.env, self.model = env, model
+        self.steps, self.unroll, self.device = steps, unroll, device
+        games = env.num_envs
+        channels, height, width = model.spec.observation_shape
+        storage = torch.empty((steps, games, height, width, channels), dtype=torch.uint8)
+        self._observations = storage.to(device).permute(0, 1, 4, 2, 3)
+        self._actions = torch.zeros((steps, games), dtype=torch.int64, device=device)
+        self._log_probs, self._values, self._next_values, self._rewards = (
+            torch.zeros((steps, games), device=device) for _ in range(4)
+        )
+        self._terminated, self._truncated, self._resets = (
+            torch.zeros((steps, games), dtype=torch.bool, device=device) for _ in range(3)
+        )
+        first, _ = env.reset()
+        self._observation = torch.from_numpy(first)
+        self._state = model.initial_state(games)
+        self.frames = 0
+        self._begins = torch.ones(games, dtype=torch.bool, device=device)
+
+    @torch.inference_mode()
+    def collect(self, gamma: float, gae_lambda: float) -> tuple[Batch, list[Episode]]:
+        """Play T steps with the model's present weights.
+
+        Returns:
+            the rollout as ``B T / L`` training sequences, and the episodes that ended in it.
+        """
+        states: list[State] = []
+        episodes: list[Episode] = []
+        for t in range(self.steps):
+            if t % self.unroll == 0:
+                states.append(self._state)
+            self._observations[t] = self._observation
+            self._resets[t] = self._begins
+            distribution, values, self._state = self.model.act(self._observations[t], self._state)
+            actions = distribution.sample()
+            self._actions[t], self._values[t] = actions, values
+            self._log_probs[t] = distribution.log_prob(actions)
+            self._step(t, actions.cpu().numpy(), episodes)
+        self._bootstrap()
+        return self._batch(states, gamma, gae_lambda), episodes
+
+    def _step(self, t: int, actions: np.ndarray, episodes: list[Episode]) -> None:
+        """Step the games and note what came of it."""
+        observation, rewards, terminated, truncated, infos = self.env.step(actions)
+        self._observation = torch.from_numpy(observation)
+        self._rewards[t] = torch.from_numpy(rewards)
+        self._terminated[t] = torch.from_numpy(terminated)
+        self._truncated[t] = torch.from_numpy(truncated)
+        self._next_values[t] = 0.0
+        self.frames += int(infos["frames"].sum()) if "frames" in infos else len(rewards)
+        ended = terminated | truncated
+        self._begins = torch.from_numpy(ended).to(self.device)
+        if not ended.any():
+            return
+        if truncated.any():
+            self._value_truncated(t, truncated, infos["final_obs"])
+        keep = (~self._begins).to(self._state[0].dtype).unsqueeze(1)
+        self._state = tuple(part * keep for part in self._state)
+        episodes.extend(finished_episodes(infos, ended))
+
+    def _value_truncated(self, t: int, truncated: np.ndarray, final: np.ndarray) -> None:
+        """Value the observations at which episodes were cut short, for the bootstrap."""
+        cut = torch.from_numpy(np.flatnonzero(truncated)).to(self.device)
+        last = torch.from_numpy(np.stack([final[i] for i in cut.tolist()])).to(self.device)
+        _, values, _ = self.model.act(last, tuple(part[cut] for part in self._state))
+        self._next_values[t, cut] = values
+
+    def _bootstrap(self) -> None:
+        """Fill in V(s_{t+1}) of all steps whose episodes go on, that of the last step included."""
+        observation = self._observation.to(self.device)
+        _, last, _ = self.model.act(observation, self._state)
+        going_on = ~(self._terminated | self._truncated)
+        following = torch.cat([self._values[1:], last.unsqueeze(0)])
+        self._next_values = torch.where(going_on, following, self._next_values)
+
+    def _batch(self, states: list[State], gamma: float, gae_lambda: float) -> Batch:
+        advantages = generalized_advantages(
+            self._rewards,
+            self._values,
+            self._next_values,
+            self._terminated,
+            self._truncated,
+            gamma,
+            gae_lambda,
+        )
+        return Batch(
+            _as_stored(self._observations, self._cut),
+            self._cut(self._actions),
+            self._cut(self._log_probs),
+            self._cut(advantages),
+            self._cut(advantages + self._values),
+            self._cut(self._values),
+            self._cut(self._resets),
+            tuple(torch.cat(parts) for parts in zip(*states, strict=True)),
+        )
+
+    def _cut(self, steps: Tensor) -> Tensor:
+        """Cut ``[T, B, ...]`` into ``[L, (T / L) B, ...]``: the pieces side by side."""
+        pieces = steps.unflatten(0, (-1, self.unroll))
+        return pieces.transpose(0, 1).flatten(1, 2)
+
+
+def finished_episodes(infos: dict[str, Any], ended: np.ndarray) -> list[Episode]:
+    """Read the episodes that ended in a step, in the games' order, from the step's infos."""
+    final = infos["final_info"]
+    figures = [name for name in FIGURES if name in final]
+    return [
+        Episode(
+            score=float(final["episode_return"][game]),
+            length=int(final["episode_length"][game]),
+            figures={name: float(final[name][game]) for name in figures},
+            buttons=final["buttons"][game] if "buttons" in final else b"",
+        )
+        for game in np.flatnonzero(ended).tolist()
+    ]

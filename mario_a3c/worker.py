@@ -1,0 +1,170 @@
+"""``local_train``: one asynchronous worker, from pulled weights to pushed gradients."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import torch
+
+from mario_a3c.config import RunConfig
+from mario_a3c.envs.factory import make_env
+from mario_a3c.flat import FlatParameters
+from mario_a3c.loss import Losses, a3c_loss, clipped_surrogate, policy_gradient
+from mario_a3c.model import ActorCritic, ModelSpec, use_precision
+from mario_a3c.optim import make_optimizer, make_state, push_gradient
+from mario_a3c.processes import enter_child
+from mario_a3c.returns import explained_variance
+from mario_a3c.rollout import Batch, Episode, RolloutCollector
+from mario_a3c.shared import DROPPED, STEPS, UPDATES, Shared
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """What a worker tells the trainer after each rollout."""
+
+    worker: int
+    episodes: list[Episode]
+    figures: dict[str, float]
+
+
+class Learner:
+    """One worker's copy of the model, and the way its gradients take into the shared one."""
+
+    def __init__(
+        self, config: RunConfig, spec: ModelSpec, shared: Shared, worker: int, device: torch.device
+    ) -> None:
+        """Build a local model with the shared weights."""
+        self.config, self.shared, self.worker = config, shared, worker
+        self.model = ActorCritic(spec).to(device)
+        use_precision(self.model, config.precision)
+        self.flat = FlatParameters(self.model)
+        state = shared.optimizer_state
+        if not config.shared:
+            state = make_state(config.optimizer, shared.weights)
+        self.optimizer = make_optimizer(config.optimizer, shared.weights, state)
+        self.generator = torch.Generator().manual_seed(config.seed * 1000 + worker)
+        self._pulled_at = 0
+        self.pull()
+
+    def pull(self) -> None:
+        """Copy the shared weights into the local model."""
+        self._pulled_at = self.shared.updates
+        self.flat.pull(self.shared.weights)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Learn from one rollout: every minibatch pulls, computes a gradient and pushes it.
+
+        Returns:
+            the mean figures of the updates, for monitoring.
+        """
+        config = self.config
+        sums: dict[str, list[float]] = defaultdict(list)
+        figures = {"explained_variance": explained_variance(batch.values, batch.returns)}
+        figures["advantage_deviation"] = float(batch.advantages.std())
+        if config.normalize_advantages:
+            deviation, mean = torch.std_mean(batch.advantages)
+            batch.advantages = (batch.advantages - mean) / (deviation + 1e-8)
+        for epoch in range(config.epochs):
+            for index, minibatch in enumerate(
+                batch.minibatches(config.minibatches, self.generator)
+            ):
+                if epoch or index:
+                    self.pull()
+                losses = self.gradient(minibatch)
+                norm = self._push()
+                sums["policy_loss"].append(float(losses.policy))
+                sums["value_loss"].append(float(losses.value))
+                sums["entropy"].append(float(losses.entropy))
+                sums["gradient_norm"].append(norm)
+                sums["staleness"].append(self.shared.updates - 1 - self._pulled_at)
+        figures.update({name: sum(values) / len(values) for name, values in sums.items()})
+        figures["learning_rate"] = self._annealed("learning_rate")
+        return figures
+
+    def gradient(self, batch: Batch) -> Losses:
+        """Leave the gradient of the loss on a batch in ``self.flat.gradients``."""
+        config = self.config
+        self.flat.zero_gradients()
+        distribution, values, _ = self.model(batch.observations, batch.state, batch.resets)
+        log_probs = distribution.log_prob(batch.actions)
+        if config.is_plain_a3c:
+            policy = policy_gradient(log_probs, batch.advantages)
+        else:
+            policy = clipped_surrogate(
+                log_probs, batch.log_probs, batch.advantages, config.clip_range
+            )
+        losses = a3c_loss(
+            policy,
+            values,
+            batch.returns,
+            distribution.entropy(),
+            config.value_loss_coef,
+            self._annealed("entropy_coef"),
+            sum_losses=config.sum_losses,
+        )
+        losses.total.backward()
+        return Losses(*(part.detach() for part in losses))
+
+    def _push(self) -> float:
+        """Clip the gradient, push it unless it is not finite, and return its norm."""
+        gradients = self.flat.gradients
+        norm = float(gradients.norm())
+        counters = self.shared.counters[self.worker]
+        if norm != norm or norm == float("inf"):
+            counters[DROPPED] += 1
+            return norm
+        if norm > self.config.max_grad_norm:
+            gradients.mul_(self.config.max_grad_norm / norm)
+        push_gradient(self.optimizer, gradients, self._annealed("learning_rate"))
+        counters[UPDATES] += 1
+        return norm
+
+    def _annealed(self, name: str) -> float:
+        """Return a setting at the present step, on the line from its first to its final value."""
+        first, final = getattr(self.config, name), getattr(self.config, name + "_final")
+        if final is None:
+            return float(first)
+        done = min(1.0, self.shared.steps / self.config.num_global_steps)
+        return float(first + done * (final - first))
+
+
+def local_train(
+    config: RunConfig,
+    spec: ModelSpec,
+    shared: Shared,
+    worker: int,
+    seed: int,
+    connection: Connection,
+) -> None:
+    """Run one worker until the run's steps are done or it is told to stop.
+
+    Args:
+        config: the run.
+        spec: the network.
+        shared: weights, optimizer state and counters, in shared memory.
+        worker: index of this worker, its row of the counters.
+        seed: of this worker's games and actions.
+        connection: takes a `WorkerReport` after each rollout.
+    """
+    enter_child()
+    torch.manual_seed(seed)
+    device = torch.device(config.device)
+    env = make_env(config, num_envs=config.num_games, seed=seed)
+    learner = Learner(config, spec, shared, worker, device)
+    collector = RolloutCollector(env, learner.model, config.num_local_steps, config.unroll, device)
+    counters = shared.counters[worker]
+    while not shared.stopping and shared.steps < config.num_global_steps:
+        started = time.perf_counter()
+        learner.pull()
+        batch, episodes = collector.collect(config.gamma, config.gae_lambda)
+        collected = time.perf_counter()
+        counters[STEPS] += config.num_local_steps * config.num_games
+        figures = learner.update(batch)
+        finished = time.perf_counter()
+        figures["collect_share"] = (collected - started) / (finished - started)
+        figures["frames"] = collector.frames
+        connection.send(WorkerReport(worker, episodes, figures))
+    env.close()
