@@ -24,7 +24,7 @@ from mario_a3c.envs.factory import make_env
 from mario_a3c.model import ModelSpec
 from mario_a3c.monitor import Monitor
 from mario_a3c.processes import Interruption
-from mario_a3c.trainer import RunFailed, Trainer
+from mario_a3c.trainer import RunError, Trainer
 
 BAD_INPUT = 2
 
@@ -114,7 +114,7 @@ def _run(trainer: Trainer) -> int:
     with Interruption() as interruption, Display(trainer, monitor) as display:
         try:
             trainer.run(monitor, display.refresh, lambda: interruption.signal is not None)
-        except RunFailed as error:
+        except RunError as error:
             print(f"train.py: {error}", file=sys.stderr)
             status = 1
     monitor.close()

@@ -62,7 +62,7 @@ class RunConfig:
     learning_rate: Annotated[float, _alias("--lr")] = 2.5e-4
     """Step size of the optimizer."""
     learning_rate_final: float | None = None
-    """Step size at the end of the run, approached linearly; constant if not given."""
+    """Step size at the end of the run, approached linearly; constant if absent."""
     gamma: float = 0.9
     """Discount of future rewards, between 0 and 1."""
     gae_lambda: Annotated[float, _alias("--tau")] = 1.0
@@ -70,7 +70,7 @@ class RunConfig:
     entropy_coef: Annotated[float, _alias("--beta")] = 0.003
     """Weight of the entropy bonus."""
     entropy_coef_final: float | None = None
-    """Weight of the entropy bonus at the end of the run, approached linearly; constant if absent."""
+    """Weight of the entropy bonus at the end of the run, approached linearly."""
     value_loss_coef: float = 0.5
     """Weight of the squared error of the critic."""
     max_grad_norm: float = 0.5

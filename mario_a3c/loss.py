@@ -18,7 +18,7 @@ class Losses(NamedTuple):
 
 
 def policy_gradient(log_probs: Tensor, advantages: Tensor) -> Tensor:
-    """Return ``-log pi(a|s) A`` per sample, the A3C policy loss (Mnih et al. 2016, algorithm S3)."""
+    """Return ``-log pi(a|s) A`` per sample: A3C (Mnih et al. 2016, algorithm S3)."""
     return -log_probs * advantages
 
 

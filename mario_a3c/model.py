@@ -138,16 +138,17 @@ class ActorCritic(nn.Module):
 
     def _initialise(self) -> None:
         """Orthogonal weights; a policy that begins nearly uniform, a value that begins near 0."""
-        gains = {self.policy: 0.01, self.value: 1.0}
+        gains: dict[nn.Module, float] = {
+            self.policy: 0.01,
+            self.value: 1.0,
+            self.lstm.cell: 1.0,
+        }
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.orthogonal_(module.weight, gains.get(module, math.sqrt(2)))
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.LSTMCell):
-                nn.init.orthogonal_(module.weight_ih)
-                nn.init.orthogonal_(module.weight_hh)
-                nn.init.zeros_(module.bias_ih)
-                nn.init.zeros_(module.bias_hh)
+            for name, parameter in module.named_parameters(recurse=False):
+                if name.startswith("bias"):
+                    nn.init.zeros_(parameter)
+                else:
+                    nn.init.orthogonal_(parameter, gains.get(module, math.sqrt(2)))
 
     def initial_state(self, batch: int) -> State:
         """Return the state in which an episode begins, for ``batch`` games: zeros."""

@@ -56,7 +56,7 @@ class Batch:
     state: State
 
     def minibatches(self, count: int, generator: torch.Generator) -> Iterator[Batch]:
-        """Deal the sequences out into ``count`` random minibatches; a single one is not shuffled."""
+        """Deal the sequences out into random minibatches; a single one is not shuffled."""
         if count == 1:
             yield self
             return

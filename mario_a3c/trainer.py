@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -29,7 +30,7 @@ GRACE = 8.0
 MAX_DEATHS, DEATHS_WITHIN = 5, 600.0
 
 
-class RunFailed(RuntimeError):
+class RunError(RuntimeError):
     """The run cannot go on, told in one sentence."""
 
 
@@ -40,7 +41,7 @@ class Child:
     name: str
     start: Callable[[], tuple[BaseProcess, Connection]]
     process: BaseProcess
-    connection: Connection | None
+    connection: Connection
 
 
 class Trainer:
@@ -136,7 +137,7 @@ class Trainer:
             interrupted: asked often; true ends the run.
 
         Raises:
-            RunFailed: processes keep dying.
+            RunError: processes keep dying.
         """
         self.shared.share()
         self._start_all()
@@ -169,7 +170,7 @@ class Trainer:
 
     def _start_all(self) -> None:
         for worker in range(self.config.num_processes):
-            self._start(f"worker {worker}", lambda worker=worker: self._spawn_worker(worker))
+            self._start(f"worker {worker}", partial(self._spawn_worker, worker))
         self._start("evaluation", self._spawn_evaluation)
 
     def _start(self, name: str, start: Callable[[], tuple[BaseProcess, Connection]]) -> None:
@@ -207,14 +208,15 @@ class Trainer:
 
     def _take_reports(self, monitor: Monitor, timeout: float) -> None:
         """Read what has come in, waiting up to ``timeout`` seconds for something."""
-        pipes = {child.connection: child for child in self._children if child.connection}
-        for connection in wait(list(pipes), timeout):
-            child = pipes[connection]
+        pipes = [child.connection for child in self._children if not child.connection.closed]
+        if not pipes:
+            time.sleep(timeout)
+        for connection in wait(pipes, timeout):
+            assert isinstance(connection, Connection)
             try:
-                report = child.connection.recv()
+                report = connection.recv()
             except (EOFError, OSError):
-                child.connection.close()
-                child.connection = None
+                connection.close()
                 continue
             if isinstance(report, WorkerReport):
                 monitor.take(report)
@@ -234,7 +236,7 @@ class Trainer:
             self._deaths = [at for at in self._deaths if now - at < DEATHS_WITHIN] + [now]
             cause = f"{child.name} ended with status {child.process.exitcode}"
             if len(self._deaths) > MAX_DEATHS:
-                raise RunFailed(
+                raise RunError(
                     f"Processes died {len(self._deaths)} times within "
                     f"{DEATHS_WITHIN / 60:.0f} minutes; the last one: {cause}."
                 )

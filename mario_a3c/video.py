@@ -1,0 +1,189 @@
+"""Videos that every browser plays: H.264 in MP4, and GIFs made from them.
+
+``python -m mario_a3c.video in.mp4 out.gif`` makes a small GIF of a video.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+FRAMES_PER_SECOND = 60
+
+
+class VideoWriter:
+    """Writes pictures into an H.264 MP4 file (yuv420p, index in front).
+
+    The file is written under a temporary name in the same folder and gets its own name when it is
+    complete, so that a full disk or an error leaves no broken video. Use it in a ``with`` block:
+    an exception inside, or a call of `discard`, leaves nothing behind.
+
+    Args:
+        path: the ``.mp4`` file; its folder is made if it is not there.
+        frames_per_second: of the video.
+        scale: every pixel becomes a square of this many.
+
+    Raises:
+        OSError: if the folder cannot be written to, or the disk is full.
+    """
+
+    def __init__(
+        self, path: str | Path, frames_per_second: int = FRAMES_PER_SECOND, scale: int = 2
+    ) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, self._temporary = tempfile.mkstemp(".mp4.part", ".", self.path.parent)
+        os.close(descriptor)
+        self._scale = scale
+        self._container = av.open(
+            self._temporary, "w", format="mp4", options={"movflags": "+faststart"}
+        )
+        self._stream = self._container.add_stream(
+            "libx264", rate=Fraction(frames_per_second), options={"crf": "20", "preset": "veryfast"}
+        )
+        self._stream.pix_fmt = "yuv420p"
+        self._size = (0, 0)
+        self.frames = 0
+
+    def write(self, picture: NDArray[np.uint8]) -> None:
+        """Add a picture, ``uint8 [height, width, 3]`` RGB, of the same size as the others."""
+        if self._scale > 1:
+            picture = picture.repeat(self._scale, axis=0).repeat(self._scale, axis=1)
+        height, width = picture.shape[:2]
+        if not self.frames:
+            self._size = (height, width)
+            self._stream.height = height + height % 2
+            self._stream.width = width + width % 2
+        if (height, width) != self._size:
+            expected = "x".join(map(str, self._size))
+            raise ValueError(f"A picture is {height}x{width}, the first one was {expected}.")
+        if height % 2 or width % 2:  # yuv420p has one colour for two by two pixels
+            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        self._container.mux(self._stream.encode(frame))
+        self.frames += 1
+
+    def close(self) -> None:
+        """Complete the file and give it its name.
+
+        Raises:
+            ValueError: if no picture was written; no file is left then.
+            OSError: if the disk is full; no file is left then.
+        """
+        if not self.frames:
+            self.discard()
+            raise ValueError(f"No picture was written to {self.path}.")
+        try:
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            Path(self._temporary).chmod(0o644)
+            Path(self._temporary).replace(self.path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Stop writing and leave no file."""
+        try:
+            self._container.close()
+        except (OSError, ValueError):
+            pass  # it is thrown away in any case
+        finally:
+            Path(self._temporary).unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        """Begin a ``with`` block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Complete the file, or leave nothing after an exception."""
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def write_video(
+    path: str | Path,
+    pictures: Iterable[NDArray[np.uint8]],
+    frames_per_second: int = FRAMES_PER_SECOND,
+    scale: int = 2,
+) -> int:
+    """Write pictures, each ``uint8 [height, width, 3]``, to an MP4 file and return their number."""
+    with VideoWriter(path, frames_per_second, scale) as writer:
+        for picture in pictures:
+            writer.write(picture)
+    return writer.frames
+
+
+def read_video(path: str | Path) -> Iterable[NDArray[np.uint8]]:
+    """Yield the pictures of a video, ``uint8 [height, width, 3]`` RGB.
+
+    Raises:
+        OSError: if the file is not there or not a video.
+    """
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
+
+
+def make_gif(
+    video: str | Path, gif: str | Path, every: int = 4, width: int = 256, colours: int = 32
+) -> None:
+    """Make a GIF of a 60 frames/s video that plays at its speed.
+
+    Args:
+        video: the video file.
+        gif: the file to write.
+        every: keep one picture in this many; GIF players want at most 50 a second.
+        width: of the GIF in pixels.
+        colours: in the palette of each picture.
+    """
+    pictures: list[Image.Image] = []
+    for index, picture in enumerate(read_video(video)):
+        if index % every:
+            continue
+        image = Image.fromarray(picture)
+        size = (width, round(image.height * width / image.width))
+        small = image.resize(size, Image.Resampling.NEAREST)
+        palette = pictures[0] if pictures else None
+        if palette is None:
+            small = small.quantize(colours, dither=Image.Dither.NONE)
+        else:
+            small = small.quantize(palette=palette, dither=Image.Dither.NONE)
+        pictures.append(small)
+    duration = round(1000 * every / FRAMES_PER_SECOND)
+    pictures[0].save(gif, save_all=True, append_images=pictures[1:], duration=duration, loop=0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make a GIF of a video: ``in.mp4 out.gif``; return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 2:
+        print("Usage: python -m mario_a3c.video in.mp4 out.gif", file=sys.stderr)
+        return 2
+    try:
+        make_gif(*arguments)
+    except (OSError, ValueError) as error:
+        print(f"No GIF could be made of {arguments[0]}: {error}.", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
