@@ -190,12 +190,16 @@ def evaluate(
                 "evaluation": evaluation.to_dict(),
             }
             save_agent(folder / "best.safetensors", evaluator.model, metadata)
-        video = recorder.record(evaluation)
+        video = ""
+        try:
+            video = recorder.record(evaluation)
+        except OSError as error:
+            print(f"No video could be written: {error}.", flush=True)
         connection.send(replace(evaluation, video=video))
         if evaluation.good and good_ones < config.solved_evaluations:
             continue
-        pause = max(config.eval_interval, REST * evaluation.seconds)
-        _rest(shared, begun + evaluation.seconds + pause)
+        busy = time.monotonic() - begun
+        _rest(shared, begun + max(config.eval_interval, (1 + REST) * busy))
     os._exit(0)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.summary_pb2 import Summary
 
 from mario_a3c.evaluate import Evaluation
 from mario_a3c.rollout import Episode
@@ -63,6 +64,14 @@ class Monitor:
                 write(f"evaluation_{kind}/{name}", value, steps)
         write("evaluation/seconds", evaluation.seconds, steps)
         write("evaluation/score", evaluation.score, steps)
+        if evaluation.video:
+            self._add_gif(Path(evaluation.video).with_suffix(".gif"), steps)
+
+    def _add_gif(self, path: Path, steps: int) -> None:
+        """Show a GIF on TensorBoard's image page."""
+        image = Summary.Image(encoded_image_string=path.read_bytes(), colorspace=3)
+        value = Summary.Value(tag="evaluation/gameplay", image=image)
+        self._writer.file_writer.add_summary(Summary(value=[value]), steps)
 
     def write(self, steps: int, updates: int) -> None:
         """Write the averages of what came in since the last call."""
