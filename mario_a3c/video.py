@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -131,7 +132,7 @@ def write_video(
     return writer.frames
 
 
-def read_video(path: str | Path) -> Iterable[NDArray[np.uint8]]:
+def read_video(path: str | Path) -> Iterator[NDArray[np.uint8]]:
     """Yield the pictures of a video, ``uint8 [height, width, 3]`` RGB.
 
     Raises:
@@ -139,7 +140,7 @@ def read_video(path: str | Path) -> Iterable[NDArray[np.uint8]]:
     """
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def make_gif(
@@ -150,25 +151,25 @@ def make_gif(
     Args:
         video: the video file.
         gif: the file to write.
-        every: keep one picture in this many; GIF players want at most 50 a second.
+        every: keep one picture in this many; GIF players manage at most 50 a second.
         width: of the GIF in pixels.
-        colours: in the palette of each picture.
+        colours: in the palette, one for the whole GIF.
+
+    Raises:
+        OSError: if the video cannot be read or the GIF not be written.
     """
-    pictures: list[Image.Image] = []
-    for index, picture in enumerate(read_video(video)):
-        if index % every:
-            continue
+    images = []
+    for picture in itertools.islice(read_video(video), 0, None, every):
         image = Image.fromarray(picture)
-        size = (width, round(image.height * width / image.width))
-        small = image.resize(size, Image.Resampling.NEAREST)
-        palette = pictures[0] if pictures else None
-        if palette is None:
-            small = small.quantize(colours, dither=Image.Dither.NONE)
-        else:
-            small = small.quantize(palette=palette, dither=Image.Dither.NONE)
-        pictures.append(small)
-    duration = round(1000 * every / FRAMES_PER_SECOND)
-    pictures[0].save(gif, save_all=True, append_images=pictures[1:], duration=duration, loop=0)
+        height = round(image.height * width / image.width)
+        images.append(image.resize((width, height), Image.Resampling.NEAREST))
+    sample = np.concatenate([np.asarray(image) for image in images[:: len(images) // 20 + 1]])
+    palette = Image.fromarray(sample).quantize(colours)
+    images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    # A GIF counts hundredths of a second: uneven durations keep the average right.
+    times = np.round(np.arange(len(images) + 1) * (100 * every / FRAMES_PER_SECOND))
+    durations = (10 * np.diff(times)).astype(int).tolist()
+    images[0].save(gif, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Usage: python -m mario_a3c.video in.mp4 out.gif", file=sys.stderr)
         return 2
     try:
-        make_gif(*arguments)
+        make_gif(arguments[0], arguments[1])
     except (OSError, ValueError) as error:
         print(f"No GIF could be made of {arguments[0]}: {error}.", file=sys.stderr)
         return 2
