@@ -119,12 +119,21 @@ class RolloutCollector:
         self.frames = 0
         self._begins = torch.ones(games, dtype=torch.bool, device=device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def collect(self, gamma: float, gae_lambda: float) -> tuple[Batch, list[Episode]]:
         """Play T steps with the model's present weights.
 
         Returns:
             the rollout as ``B T / L`` training sequences, and the episodes that ended in it.
+        """
+        states, episodes = self._play()
+        return self._batch(states, gamma, gae_lambda), episodes
+
+    @torch.inference_mode()
+    def _play(self) -> tuple[list[State], list[Episode]]:
+        """Fill the buffers, and return the states before each sequence and the episodes.
+
+        What is made in inference mode may not be learned from: `_batch`, outside, copies it.
         """
         states: list[State] = []
         episodes: list[Episode] = []
@@ -139,7 +148,7 @@ class RolloutCollector:
             self._log_probs[t] = distribution.log_prob(actions)
             self._step(t, actions.cpu().numpy(), episodes)
         self._bootstrap()
-        return self._batch(states, gamma, gae_lambda), episodes
+        return states, episodes
 
     def _step(self, t: int, actions: np.ndarray, episodes: list[Episode]) -> None:
         """Step the games and note what came of it."""

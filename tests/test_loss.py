@@ -1,0 +1,159 @@
+"""Losses, and that one pass over a whole rollout is A3C, on the learner's own gradient."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from mario_a3c.loss import a3c_loss, clipped_surrogate
+from mario_a3c.model import ActorCritic
+from mario_a3c.rollout import Batch, RolloutCollector
+from mario_a3c.shared import DROPPED, UPDATES
+from mario_a3c.worker import Learner
+from tests.small import CPU, SPEC, Script, ScriptedGames, small_config, small_shared
+
+GAMES = [[Script(3), Script(5, terminated=False)], [Script(11)]]
+
+
+def make_learner(**changes: object) -> Learner:
+    config = small_config(**changes)
+    return Learner(config, SPEC, small_shared(config), 0, CPU)
+
+
+def collected(learner: Learner) -> Batch:
+    torch.manual_seed(3)
+    games = ScriptedGames(GAMES, reward=1.0)
+    config = learner.config
+    collector = RolloutCollector(games, learner.model, config.num_local_steps, config.unroll, CPU)
+    return collector.collect(0.9, 0.95)[0]
+
+
+def gradient_of(learner: Learner, batch: Batch) -> Tensor:
+    learner.gradient(batch)
+    return learner.flat.gradients.clone()
+
+
+def textbook_gradient(learner: Learner, batch: Batch) -> Tensor:
+    """Differentiate Mnih et al. 2016, algorithm S3, written out sample by sample."""
+    model = ActorCritic(SPEC)
+    model.load_state_dict(learner.model.state_dict())
+    steps, sequences = batch.actions.shape
+    total = torch.zeros(())
+    for n in range(sequences):
+        state = tuple(part[n : n + 1] for part in batch.state)
+        for t in range(steps):
+            if batch.resets[t, n]:
+                state = model.initial_state(1)
+            policy, value, state = model.act(batch.observations[t, n : n + 1], state)
+            log_policy = policy.logits[0].log_softmax(0)
+            advantage, target = batch.advantages[t, n], batch.returns[t, n]
+            entropy = -(log_policy.exp() * log_policy).sum()
+            total = total - log_policy[batch.actions[t, n]] * advantage
+            total = total + learner.config.value_loss_coef * (target - value[0]) ** 2
+            total = total - learner.config.entropy_coef * entropy
+    (total / (steps * sequences)).backward()
+    return torch.cat([as_flat(p.grad) for p in model.parameters() if p.grad is not None])
+
+
+def as_flat(gradient: Tensor) -> Tensor:
+    return gradient.permute(0, 2, 3, 1).flatten() if gradient.dim() == 4 else gradient.flatten()
+
+
+def test_one_whole_pass_pushes_the_gradient_of_the_a3c_paper():
+    learner = make_learner(sequence_length=0)
+    batch = collected(learner)
+    torch.testing.assert_close(
+        gradient_of(learner, batch), textbook_gradient(learner, batch), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_the_first_gradient_of_reuse_is_that_of_plain_a3c():
+    plain, reusing = make_learner(epochs=1), make_learner(epochs=4)
+    assert plain.config.is_plain_a3c
+    assert not reusing.config.is_plain_a3c
+    batch = collected(plain)
+    torch.testing.assert_close(
+        gradient_of(reusing, batch), gradient_of(plain, batch), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_minibatches_divide_the_gradient_of_the_rollout_among_them():
+    learner = make_learner(minibatches=2)
+    batch = collected(learner)
+    parts = [gradient_of(learner, part) for part in batch.minibatches(2, learner.generator)]
+    assert len(parts) == 2
+    torch.testing.assert_close(
+        (parts[0] + parts[1]) / 2, gradient_of(learner, batch), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_summed_losses_are_the_mean_times_the_number_of_samples():
+    mean, summed = make_learner(), make_learner(sum_losses=True)
+    batch = collected(mean)
+    torch.testing.assert_close(
+        gradient_of(summed, batch),
+        gradient_of(mean, batch) * batch.actions.numel(),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_gradients_do_not_pile_up_over_several_pushes():
+    learner = make_learner(learning_rate=1e-9)
+    batch = collected(learner)
+    shared = learner.optimizer.param_groups[0]["params"][0]
+    pushed = []
+    for _ in range(3):
+        learner.update(dataclasses.replace(batch))
+        pushed.append(shared.grad.clone())
+    torch.testing.assert_close(pushed[1], pushed[0])
+    torch.testing.assert_close(pushed[2], pushed[0])
+
+
+def test_a_long_gradient_is_cut_to_the_allowed_norm_and_a_short_one_is_not():
+    learner = make_learner(max_grad_norm=1e-3)
+    norm = learner.update(collected(learner))["gradient_norm"]
+    pushed = learner.optimizer.param_groups[0]["params"][0].grad
+    assert norm > 1e-3
+    torch.testing.assert_close(float(pushed.norm()), 1e-3, rtol=1e-4, atol=0)
+    learner = make_learner(max_grad_norm=1e6)
+    norm = learner.update(collected(learner))["gradient_norm"]
+    pushed = learner.optimizer.param_groups[0]["params"][0].grad
+    torch.testing.assert_close(float(pushed.norm()), norm, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_moments_are_shared_or_private_as_asked(shared):
+    learner = make_learner(shared=shared)
+    before = learner.shared.weights.clone()
+    learner.update(collected(learner))
+    state = learner.shared.optimizer_state
+    assert not torch.equal(learner.shared.weights, before)
+    assert bool(state["step"] == 1) is shared
+    assert bool(state["exp_avg"].any()) is shared
+    assert learner.shared.counters[0, UPDATES] == 1
+    assert learner.shared.counters[0, DROPPED] == 0
+
+
+def test_the_clipped_surrogate_gains_nothing_beyond_the_clip_range():
+    ratios = torch.tensor([0.5, 0.5, 1.0, 1.5, 1.5])
+    advantages = torch.tensor([2.0, -2.0, 2.0, 2.0, -2.0])
+    log_probs = ratios.log().requires_grad_()
+    losses = clipped_surrogate(log_probs, torch.zeros(5), advantages, 0.2)
+    losses.sum().backward()
+    torch.testing.assert_close(losses.detach(), torch.tensor([-1.0, 1.6, -2.0, -2.4, 3.0]))
+    # d loss / d log pi = -ratio A, and 0 where the ratio left the range the way A wanted it to.
+    torch.testing.assert_close(log_probs.grad, torch.tensor([-1.0, 0.0, -2.0, 0.0, 3.0]))
+
+
+def test_the_loss_adds_up_policy_critic_and_entropy_with_their_weights():
+    losses = a3c_loss(
+        torch.tensor([1.0, 3.0]),
+        torch.tensor([0.0, 2.0]),
+        torch.tensor([2.0, 2.0]),
+        torch.tensor([0.5, 1.5]),
+        value_loss_coef=0.25,
+        entropy_coef=0.1,
+    )
+    assert [float(part) for part in losses] == pytest.approx([2 + 0.25 * 2 - 0.1, 2.0, 2.0, 1.0])
