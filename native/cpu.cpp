@@ -9,31 +9,12 @@ namespace {
 constexpr u8 kCarry = 0x01, kZero = 0x02, kInterruptDisable = 0x04, kDecimal = 0x08, kBreak = 0x10,
              kAlwaysSet = 0x20, kOverflow = 0x40, kNegative = 0x80;
 
-// The registers, with the flags taken apart. `nz` holds the last result: zero if its low byte is 0,
-// negative if bit 7 or 8 is set (bit 8 serves the few results that are zero and negative at once).
-struct Registers {
-    explicit Registers(const CpuState& s)
-        : a(s.a), x(s.x), y(s.y), sp(s.sp), rest(s.p & (kInterruptDisable | kDecimal | kBreak)),
-          carry(s.p & kCarry), overflow((s.p & kOverflow) != 0), pc(s.pc), nz(nz_of(s.p)) {}
-
-    static u16 nz_of(u8 p) { return (p & kZero ? 0 : 1) | (p & kNegative ? 0x100 : 0); }
-    bool zero() const { return (nz & 0xFF) == 0; }
-    bool negative() const { return nz & 0x180; }
-
-    u8 flags() const {
-        return rest | kAlwaysSet | carry | (zero() ? kZero : 0) | (overflow ? kOverflow : 0) |
-               (negative() ? kNegative : 0);
-    }
-    void set_flags(u8 p) {
-        rest = p & (kInterruptDisable | kDecimal | kBreak);
-        carry = p & kCarry;
-        overflow = (p & kOverflow) != 0;
-        nz = nz_of(p);
-    }
-
-    u8 a, x, y, sp, rest, carry, overflow;
-    u16 pc, nz;
-};
+// While instructions run, the flags are kept apart, and `nz` holds the last result: zero if its low
+// byte is 0, negative if bit 7 or 8 is set (bit 8 serves the few results that are zero and negative
+// at once).
+unsigned nz_of(unsigned flags) {
+    return (flags & kZero ? 0 : 1) | (flags & kNegative ? 0x100 : 0);
+}
 
 }  // namespace
 
@@ -51,287 +32,346 @@ void Console::interrupt() {
 #define INLINE __attribute__((always_inline))
 
 void Console::run_cpu(const int limit) {
-    Registers r(s_.cpu);
+    // Registers of the host's natural size; the bits above those of the console's stay 0.
+    unsigned a = s_.cpu.a, x = s_.cpu.x, y = s_.cpu.y, sp = s_.cpu.sp, pc = s_.cpu.pc;
+    unsigned nz, carry, overflow, other_flags;
     int cycle = s_.cpu.wait;
     u8* const ram = ram_;
     const u8* const program = rom_.program.data();
     u32 word = 0;     // the instruction and the bytes after it
-    int crossed = 0;  // 1 where an indexed address lies in another page than its base
+    unsigned crossed = 0;  // 1 where an indexed address lies in another page than its base
 
-    const auto read = [&](u16 address) INLINE -> u8 {
+    const auto flags = [&]() -> unsigned {
+        return other_flags | kAlwaysSet | carry | (nz & 0xFF ? 0 : kZero) |
+               (overflow ? kOverflow : 0) | (nz & 0x180 ? kNegative : 0);
+    };
+    const auto set_flags = [&](unsigned value) {
+        other_flags = value & (kInterruptDisable | kDecimal | kBreak);
+        carry = value & kCarry;
+        overflow = value & kOverflow;
+        nz = nz_of(value);
+    };
+    set_flags(s_.cpu.p);
+
+    const auto read = [&](unsigned address) INLINE -> unsigned {
         const u8* page = pages_[address >> 11];
         return page != nullptr ? page[address & 0x7FF] : read_device(address, cycle);
     };
-    const auto write = [&](u16 address, u8 value) INLINE {
+    const auto write = [&](unsigned address, unsigned value) INLINE {
         if (address < 0x2000) {
-            ram[address & 0x7FF] = value;
+            ram[address & 0x7FF] = static_cast<u8>(value);
         } else if (address < 0x8000) {
-            write_device(address, value, cycle);
+            write_device(static_cast<u16>(address), static_cast<u8>(value), cycle);
             cycle += stall_;
             stall_ = 0;
         }
     };
-    const auto push = [&](u8 value) INLINE { ram[0x100 | r.sp--] = value; };
-    const auto pull = [&]() INLINE -> u8 { return ram[0x100 | ++r.sp]; };
-    const auto zero_page_word = [&](u8 at) INLINE -> u16 {
-        return static_cast<u16>(ram[at] | ram[static_cast<u8>(at + 1)] << 8);
+    const auto push = [&](unsigned value) INLINE {
+        ram[0x100 | sp] = static_cast<u8>(value);
+        sp = (sp - 1) & 0xFF;
+    };
+    const auto pull = [&]() INLINE -> unsigned {
+        sp = (sp + 1) & 0xFF;
+        return ram[0x100 | sp];
+    };
+    const auto zero_page_word = [&](unsigned at) INLINE -> unsigned {
+        return ram[at] | ram[(at + 1) & 0xFF] << 8;
+    };
+    const auto fetch_outside_rom = [&](unsigned at) -> u32 {
+        const auto peek = [&](unsigned address) -> u32 {
+            const u8* page = pages_[(address & 0xFFFF) >> 11];
+            return page != nullptr ? page[address & 0x7FF] : 0;
+        };
+        return peek(at) | peek(at + 1) << 8 | peek(at + 2) << 16;
     };
 
     // Addressing modes. Each leaves `pc` behind the instruction.
-    const auto low = [&]() INLINE -> u8 { return static_cast<u8>(word >> 8); };
-    const auto immediate = [&]() INLINE -> u8 { r.pc += 2; return low(); };
-    const auto zero_page = [&]() INLINE -> u16 { r.pc += 2; return low(); };
-    const auto zero_page_x = [&]() INLINE -> u16 { r.pc += 2; return static_cast<u8>(low() + r.x); };
-    const auto zero_page_y = [&]() INLINE -> u16 { r.pc += 2; return static_cast<u8>(low() + r.y); };
-    const auto absolute = [&]() INLINE -> u16 { r.pc += 3; return static_cast<u16>(word >> 8); };
-    const auto indexed = [&](u16 base, u8 index) INLINE -> u16 {
+    const auto advance = [&](unsigned bytes) INLINE { pc = (pc + bytes) & 0xFFFF; };
+    const auto immediate = [&]() INLINE -> unsigned { advance(2); return (word >> 8) & 0xFF; };
+    const auto zero_page = [&]() INLINE -> unsigned { return immediate(); };
+    const auto zero_page_x = [&]() INLINE -> unsigned { return (immediate() + x) & 0xFF; };
+    const auto zero_page_y = [&]() INLINE -> unsigned { return (immediate() + y) & 0xFF; };
+    const auto absolute = [&]() INLINE -> unsigned { advance(3); return (word >> 8) & 0xFFFF; };
+    const auto indexed = [&](unsigned base, unsigned index) INLINE -> unsigned {
         crossed = ((base & 0xFF) + index) >> 8;
-        return static_cast<u16>(base + index);
+        return (base + index) & 0xFFFF;
     };
-    const auto absolute_x = [&]() INLINE -> u16 { return indexed(absolute(), r.x); };
-    const auto absolute_y = [&]() INLINE -> u16 { return indexed(absolute(), r.y); };
-    const auto indirect_x = [&]() INLINE -> u16 { return zero_page_word(zero_page_x()); };
-    const auto indirect_y = [&]() INLINE -> u16 { return indexed(zero_page_word(immediate()), r.y); };
+    const auto absolute_x = [&]() INLINE -> unsigned { return indexed(absolute(), x); };
+    const auto absolute_y = [&]() INLINE -> unsigned { return indexed(absolute(), y); };
+    const auto indirect_x = [&]() INLINE -> unsigned { return zero_page_word(zero_page_x()); };
+    const auto indirect_y = [&]() INLINE -> unsigned { return indexed(zero_page_word(zero_page()), y); };
 
-    // Operations.
-    const auto ora = [&](u8 value) INLINE { r.nz = r.a |= value; };
-    const auto and_ = [&](u8 value) INLINE { r.nz = r.a &= value; };
-    const auto eor = [&](u8 value) INLINE { r.nz = r.a ^= value; };
-    const auto adc = [&](u8 value) INLINE {
-        const int sum = r.a + value + r.carry;
-        r.overflow = ((r.a ^ sum) & (value ^ sum) & 0x80) != 0;
-        r.carry = sum >> 8;
-        r.nz = r.a = static_cast<u8>(sum);
+    // Operations on the accumulator.
+    const auto ora = [&](unsigned value) INLINE { nz = a |= value; };
+    const auto and_ = [&](unsigned value) INLINE { nz = a &= value; };
+    const auto eor = [&](unsigned value) INLINE { nz = a ^= value; };
+    const auto adc = [&](unsigned value) INLINE {
+        const unsigned sum = a + value + carry;
+        overflow = (a ^ sum) & (value ^ sum) & 0x80;
+        carry = sum >> 8;
+        nz = a = sum & 0xFF;
     };
-    const auto sbc = [&](u8 value) INLINE { adc(value ^ 0xFF); };
-    const auto lda = [&](u8 value) INLINE { r.nz = r.a = value; };
-    const auto ldx = [&](u8 value) INLINE { r.nz = r.x = value; };
-    const auto ldy = [&](u8 value) INLINE { r.nz = r.y = value; };
-    const auto compare = [&](u8 with, u8 value) INLINE {
-        r.carry = with >= value;
-        r.nz = static_cast<u8>(with - value);
+    const auto sbc = [&](unsigned value) INLINE { adc(value ^ 0xFF); };
+    const auto lda = [&](unsigned value) INLINE { nz = a = value; };
+    const auto compare = [&](unsigned with, unsigned value) INLINE {
+        carry = with >= value;
+        nz = (with - value) & 0xFF;
     };
-    const auto cmp = [&](u8 value) INLINE { compare(r.a, value); };
-    const auto bit = [&](u8 value) INLINE {
-        r.overflow = (value >> 6) & 1;
-        r.nz = ((value & 0x80) << 1) | ((r.a & value) != 0);
+    const auto cmp = [&](unsigned value) INLINE { compare(a, value); };
+    const auto bit = [&](unsigned value) INLINE {
+        overflow = value & 0x40;
+        nz = ((value & 0x80) << 1) | ((a & value) != 0);
     };
-    const auto asl = [&](u8 value) INLINE -> u8 { r.carry = value >> 7; return value << 1; };
-    const auto lsr = [&](u8 value) INLINE -> u8 { r.carry = value & 1; return value >> 1; };
-    const auto rol = [&](u8 value) INLINE -> u8 {
-        const u8 in = r.carry;
-        r.carry = value >> 7;
-        return value << 1 | in;
+    // Operations on a byte that give a byte.
+    const auto asl = [&](unsigned value) INLINE { carry = value >> 7; return (value << 1) & 0xFF; };
+    const auto lsr = [&](unsigned value) INLINE { carry = value & 1; return value >> 1; };
+    const auto rol = [&](unsigned value) INLINE {
+        const unsigned result = (value << 1 | carry) & 0xFF;
+        carry = value >> 7;
+        return result;
     };
-    const auto ror = [&](u8 value) INLINE -> u8 {
-        const u8 in = r.carry << 7;
-        r.carry = value & 1;
-        return value >> 1 | in;
+    const auto ror = [&](unsigned value) INLINE {
+        const unsigned result = value >> 1 | carry << 7;
+        carry = value & 1;
+        return result;
     };
-    const auto inc = [&](u8 value) INLINE -> u8 { return value + 1; };
-    const auto dec = [&](u8 value) INLINE -> u8 { return value - 1; };
-    const auto modify = [&](u16 address, const auto& operation) INLINE {
-        const u8 value = operation(read(address));
-        r.nz = value;
-        write(address, value);
+    const auto inc = [&](unsigned value) INLINE { return (value + 1) & 0xFF; };
+    const auto dec = [&](unsigned value) INLINE { return (value - 1) & 0xFF; };
+    const auto modify = [&](unsigned address, const auto& operation) INLINE {
+        nz = operation(read(address));
+        write(address, nz);
     };
+    const auto set = [&](unsigned& target, unsigned value) INLINE { nz = target = value; };
     const auto branch = [&](bool taken) INLINE {
-        r.pc += 2;
+        advance(2);
         cycle += 2;
         if (taken) {
-            const u16 target = static_cast<u16>(r.pc + static_cast<i8>(low()));
-            cycle += (target ^ r.pc) & 0xFF00 ? 3 : 1;
-            r.pc = target;
+            const unsigned target = (pc + static_cast<i8>(word >> 8)) & 0xFFFF;
+            cycle += (target ^ pc) & 0xFF00 ? 3 : 1;
+            pc = target;
         }
     };
 
-#define OP(code, cycles, ...) case code: { __VA_ARGS__; cycle += (cycles); break; }
+    static const void* const labels[256] = {
+        &&op_00, &&op_01, &&op_xx, &&op_xx, &&op_xx, &&op_05, &&op_06, &&op_xx, &&op_08, &&op_09, &&op_0A, &&op_xx, &&op_xx, &&op_0D, &&op_0E, &&op_xx,
+        &&op_10, &&op_11, &&op_xx, &&op_xx, &&op_xx, &&op_15, &&op_16, &&op_xx, &&op_18, &&op_19, &&op_xx, &&op_xx, &&op_xx, &&op_1D, &&op_1E, &&op_xx,
+        &&op_20, &&op_21, &&op_xx, &&op_xx, &&op_24, &&op_25, &&op_26, &&op_xx, &&op_28, &&op_29, &&op_2A, &&op_xx, &&op_2C, &&op_2D, &&op_2E, &&op_xx,
+        &&op_30, &&op_31, &&op_xx, &&op_xx, &&op_xx, &&op_35, &&op_36, &&op_xx, &&op_38, &&op_39, &&op_xx, &&op_xx, &&op_xx, &&op_3D, &&op_3E, &&op_xx,
+        &&op_40, &&op_41, &&op_xx, &&op_xx, &&op_xx, &&op_45, &&op_46, &&op_xx, &&op_48, &&op_49, &&op_4A, &&op_xx, &&op_4C, &&op_4D, &&op_4E, &&op_xx,
+        &&op_50, &&op_51, &&op_xx, &&op_xx, &&op_xx, &&op_55, &&op_56, &&op_xx, &&op_58, &&op_59, &&op_xx, &&op_xx, &&op_xx, &&op_5D, &&op_5E, &&op_xx,
+        &&op_60, &&op_61, &&op_xx, &&op_xx, &&op_xx, &&op_65, &&op_66, &&op_xx, &&op_68, &&op_69, &&op_6A, &&op_xx, &&op_6C, &&op_6D, &&op_6E, &&op_xx,
+        &&op_70, &&op_71, &&op_xx, &&op_xx, &&op_xx, &&op_75, &&op_76, &&op_xx, &&op_78, &&op_79, &&op_xx, &&op_xx, &&op_xx, &&op_7D, &&op_7E, &&op_xx,
+        &&op_xx, &&op_81, &&op_xx, &&op_xx, &&op_84, &&op_85, &&op_86, &&op_xx, &&op_88, &&op_xx, &&op_8A, &&op_xx, &&op_8C, &&op_8D, &&op_8E, &&op_xx,
+        &&op_90, &&op_91, &&op_xx, &&op_xx, &&op_94, &&op_95, &&op_96, &&op_xx, &&op_98, &&op_99, &&op_9A, &&op_xx, &&op_xx, &&op_9D, &&op_xx, &&op_xx,
+        &&op_A0, &&op_A1, &&op_A2, &&op_xx, &&op_A4, &&op_A5, &&op_A6, &&op_xx, &&op_A8, &&op_A9, &&op_AA, &&op_xx, &&op_AC, &&op_AD, &&op_AE, &&op_xx,
+        &&op_B0, &&op_B1, &&op_xx, &&op_xx, &&op_B4, &&op_B5, &&op_B6, &&op_xx, &&op_B8, &&op_B9, &&op_BA, &&op_xx, &&op_BC, &&op_BD, &&op_BE, &&op_xx,
+        &&op_C0, &&op_C1, &&op_xx, &&op_xx, &&op_C4, &&op_C5, &&op_C6, &&op_xx, &&op_C8, &&op_C9, &&op_CA, &&op_xx, &&op_CC, &&op_CD, &&op_CE, &&op_xx,
+        &&op_D0, &&op_D1, &&op_xx, &&op_xx, &&op_xx, &&op_D5, &&op_D6, &&op_xx, &&op_D8, &&op_D9, &&op_xx, &&op_xx, &&op_xx, &&op_DD, &&op_DE, &&op_xx,
+        &&op_E0, &&op_E1, &&op_xx, &&op_xx, &&op_E4, &&op_E5, &&op_E6, &&op_xx, &&op_E8, &&op_E9, &&op_EA, &&op_xx, &&op_EC, &&op_ED, &&op_EE, &&op_xx,
+        &&op_F0, &&op_F1, &&op_xx, &&op_xx, &&op_xx, &&op_F5, &&op_F6, &&op_xx, &&op_F8, &&op_F9, &&op_xx, &&op_xx, &&op_xx, &&op_FD, &&op_FE, &&op_xx,
+    };
+
+// Runs the next instruction. The jump is repeated behind every instruction, so that the host learns
+// for each one apart what tends to follow it.
+#define NEXT()                                                                              \
+    do {                                                                                    \
+        if (cycle >= limit) goto done;                                                      \
+        if (pc >= 0x8000) {                                                               \
+            const u8* at = program + (pc - 0x8000);                                       \
+            word = at[0] | at[1] << 8 | at[2] << 16 | static_cast<u32>(at[3]) << 24;        \
+        } else {                                                                            \
+            word = fetch_outside_rom(pc);                                                 \
+        }                                                                                   \
+        goto* labels[word & 0xFF];                                                          \
+    } while (false)
+#define OP(code, cycles, ...) \
+    op_##code : {             \
+        __VA_ARGS__;          \
+        cycle += static_cast<int>(cycles); \
+        NEXT();               \
+    }
+#define BRANCH(code, condition) \
+    op_##code : {               \
+        branch(condition);      \
+        NEXT();                 \
+    }
 // The eight addressing modes of the accumulator's operations, and the four of read-modify-write.
-#define ACCUMULATOR(code, operation)                          \
-    OP(code + 0x01, 6, operation(read(indirect_x())))         \
-    OP(code + 0x05, 3, operation(ram[zero_page()]))           \
-    OP(code + 0x09, 2, operation(immediate()))                \
-    OP(code + 0x0D, 4, operation(read(absolute())))           \
-    OP(code + 0x11, 5 + crossed, operation(read(indirect_y()))) \
-    OP(code + 0x15, 4, operation(ram[zero_page_x()]))         \
-    OP(code + 0x19, 4 + crossed, operation(read(absolute_y()))) \
-    OP(code + 0x1D, 4 + crossed, operation(read(absolute_x())))
-#define MODIFY(code, operation)                               \
-    OP(code + 0x06, 5, modify(zero_page(), operation))        \
-    OP(code + 0x0E, 6, modify(absolute(), operation))         \
-    OP(code + 0x16, 6, modify(zero_page_x(), operation))      \
-    OP(code + 0x1E, 7 + crossed, modify(absolute_x(), operation))
+#define ACCUMULATOR(operation, ix, zp, im, ab, iy, zx, ay, ax)  \
+    OP(ix, 6, operation(read(indirect_x())))                    \
+    OP(zp, 3, operation(ram[zero_page()]))                      \
+    OP(im, 2, operation(immediate()))                           \
+    OP(ab, 4, operation(read(absolute())))                      \
+    OP(iy, 5 + crossed, operation(read(indirect_y())))          \
+    OP(zx, 4, operation(ram[zero_page_x()]))                    \
+    OP(ay, 4 + crossed, operation(read(absolute_y())))          \
+    OP(ax, 4 + crossed, operation(read(absolute_x())))
+#define MODIFY(operation, zp, ab, zx, ax)                       \
+    OP(zp, 5, modify(zero_page(), operation))                   \
+    OP(ab, 6, modify(absolute(), operation))                    \
+    OP(zx, 6, modify(zero_page_x(), operation))                 \
+    OP(ax, 7 + crossed, modify(absolute_x(), operation))
 
-    while (cycle < limit) {
-        if (r.pc >= 0x8000) {
-            const u8* at = program + (r.pc - 0x8000);
-            word = at[0] | at[1] << 8 | at[2] << 16 | static_cast<u32>(at[3]) << 24;
+    NEXT();
+
+    ACCUMULATOR(ora, 01, 05, 09, 0D, 11, 15, 19, 1D)
+    ACCUMULATOR(and_, 21, 25, 29, 2D, 31, 35, 39, 3D)
+    ACCUMULATOR(eor, 41, 45, 49, 4D, 51, 55, 59, 5D)
+    ACCUMULATOR(adc, 61, 65, 69, 6D, 71, 75, 79, 7D)
+    ACCUMULATOR(cmp, C1, C5, C9, CD, D1, D5, D9, DD)
+    ACCUMULATOR(sbc, E1, E5, E9, ED, F1, F5, F9, FD)
+    OP(A1, 6, lda(read(indirect_x())))
+    OP(A5, 3, lda(ram[zero_page()]))
+    OP(A9, 2, lda(immediate()))
+    OP(B1, 5 + crossed, lda(read(indirect_y())))
+    OP(B5, 4, lda(ram[zero_page_x()]))
+    OP(B9, 4 + crossed, lda(read(absolute_y())))
+    OP(BD, 4 + crossed, lda(read(absolute_x())))
+    op_AD: {  // LDA absolute, which also begins the loops that wait for sprite 0
+        const unsigned address = absolute();
+        lda(read(address));
+        if (address == 0x2002 && pc >= 0x8000) {
+            const u8* next = program + (pc - 0x8000);
+            const bool hit = a & 0x40;
+            // LDA $2002 / AND #$40 / BEQ or BNE back to the LDA
+            if (next[0] == 0x29 && next[1] == 0x40 && next[2] == (hit ? 0xD0 : 0xF0) &&
+                pc + 3 <= 0xFFFF && next[3] == 0xF9) {
+                const unsigned start = pc - 3;
+                const int period = 9 + (((pc + 4) ^ start) & 0xFF00 ? 2 : 0);
+                const int skipped = skip_sprite0_poll(hit, period, cycle, limit);
+                if (skipped != cycle) {
+                    cycle = skipped;
+                    pc = start;
+                    NEXT();
+                }
+            }
+        }
+        cycle += 4;
+        NEXT();
+    }
+    OP(81, 6, write(indirect_x(), a))
+    OP(85, 3, ram[zero_page()] = static_cast<u8>(a))
+    OP(8D, 4, write(absolute(), a))
+    OP(91, 6, write(indirect_y(), a))
+    OP(95, 4, ram[zero_page_x()] = static_cast<u8>(a))
+    OP(99, 5, write(absolute_y(), a))
+    OP(9D, 5, write(absolute_x(), a))
+
+    OP(A2, 2, set(x, immediate()))
+    OP(A6, 3, set(x, ram[zero_page()]))
+    OP(AE, 4, set(x, read(absolute())))
+    OP(B6, 4, set(x, ram[zero_page_y()]))
+    OP(BE, 4 + crossed, set(x, read(absolute_y())))
+    OP(A0, 2, set(y, immediate()))
+    OP(A4, 3, set(y, ram[zero_page()]))
+    OP(AC, 4, set(y, read(absolute())))
+    OP(B4, 4, set(y, ram[zero_page_x()]))
+    OP(BC, 4 + crossed, set(y, read(absolute_x())))
+    OP(86, 3, ram[zero_page()] = static_cast<u8>(x))
+    OP(8E, 4, write(absolute(), x))
+    OP(96, 4, ram[zero_page_y()] = static_cast<u8>(x))
+    OP(84, 3, ram[zero_page()] = static_cast<u8>(y))
+    OP(8C, 4, write(absolute(), y))
+    OP(94, 4, ram[zero_page_x()] = static_cast<u8>(y))
+
+    OP(E0, 2, compare(x, immediate()))
+    OP(E4, 3, compare(x, ram[zero_page()]))
+    OP(EC, 4, compare(x, read(absolute())))
+    OP(C0, 2, compare(y, immediate()))
+    OP(C4, 3, compare(y, ram[zero_page()]))
+    OP(CC, 4, compare(y, read(absolute())))
+    OP(24, 3, bit(ram[zero_page()]))
+    OP(2C, 4, bit(read(absolute())))
+
+    MODIFY(asl, 06, 0E, 16, 1E)
+    MODIFY(rol, 26, 2E, 36, 3E)
+    MODIFY(lsr, 46, 4E, 56, 5E)
+    MODIFY(ror, 66, 6E, 76, 7E)
+    MODIFY(dec, C6, CE, D6, DE)
+    MODIFY(inc, E6, EE, F6, FE)
+    OP(0A, 2, advance(1); set(a, asl(a)))
+    OP(2A, 2, advance(1); set(a, rol(a)))
+    OP(4A, 2, advance(1); set(a, lsr(a)))
+    OP(6A, 2, advance(1); set(a, ror(a)))
+
+    OP(E8, 2, advance(1); set(x, inc(x)))
+    OP(CA, 2, advance(1); set(x, dec(x)))
+    OP(C8, 2, advance(1); set(y, inc(y)))
+    OP(88, 2, advance(1); set(y, dec(y)))
+    OP(AA, 2, advance(1); set(x, a))
+    OP(8A, 2, advance(1); set(a, x))
+    OP(A8, 2, advance(1); set(y, a))
+    OP(98, 2, advance(1); set(a, y))
+    OP(BA, 2, advance(1); set(x, sp))
+    OP(9A, 2, advance(1); sp = x)
+    OP(EA, 2, advance(1))
+
+    OP(18, 2, advance(1); carry = 0)
+    OP(38, 2, advance(1); carry = 1)
+    OP(B8, 2, advance(1); overflow = 0)
+    OP(58, 2, advance(1); other_flags &= ~kInterruptDisable)
+    OP(78, 2, advance(1); other_flags |= kInterruptDisable)
+    OP(D8, 2, advance(1); other_flags &= ~kDecimal)
+    OP(F8, 2, advance(1); other_flags |= kDecimal)
+
+    OP(48, 3, advance(1); push(a))
+    OP(68, 4, advance(1); set(a, pull()))
+    OP(08, 3, advance(1); push(flags() | kBreak))
+    OP(28, 4, advance(1); set_flags(pull()))
+
+    BRANCH(10, !(nz & 0x180))
+    BRANCH(30, nz & 0x180)
+    BRANCH(50, !overflow)
+    BRANCH(70, overflow)
+    BRANCH(90, !carry)
+    BRANCH(B0, carry)
+    BRANCH(D0, nz & 0xFF)
+    BRANCH(F0, !(nz & 0xFF))
+
+    op_4C: {
+        const unsigned target = absolute();
+        if (target == ((pc - 3) & 0xFFFF)) {  // waits for an interrupt
+            cycle += (limit - cycle + 2) / 3 * 3;
         } else {
-            const auto peek = [&](u16 address) -> u32 {
-                const u8* page = pages_[address >> 11];
-                return page != nullptr ? page[address & 0x7FF] : 0;
-            };
-            word = peek(r.pc) | peek(r.pc + 1) << 8 | peek(r.pc + 2) << 16;
+            cycle += 3;
         }
-        switch (word & 0xFF) {
-            ACCUMULATOR(0x00, ora)
-            ACCUMULATOR(0x20, and_)
-            ACCUMULATOR(0x40, eor)
-            ACCUMULATOR(0x60, adc)
-            ACCUMULATOR(0xC0, cmp)
-            ACCUMULATOR(0xE0, sbc)
-            OP(0xA1, 6, lda(read(indirect_x())))
-            OP(0xA5, 3, lda(ram[zero_page()]))
-            OP(0xA9, 2, lda(immediate()))
-            OP(0xB1, 5 + crossed, lda(read(indirect_y())))
-            OP(0xB5, 4, lda(ram[zero_page_x()]))
-            OP(0xB9, 4 + crossed, lda(read(absolute_y())))
-            OP(0xBD, 4 + crossed, lda(read(absolute_x())))
-            case 0xAD: {  // LDA absolute, which also begins the loops that wait for sprite 0
-                const u16 address = absolute();
-                lda(read(address));
-                if (address == 0x2002 && r.pc >= 0x8000) {
-                    const u8* next = program + (r.pc - 0x8000);
-                    const bool hit = r.a & 0x40;
-                    // LDA $2002 / AND #$40 / BEQ or BNE back to the LDA
-                    if (next[0] == 0x29 && next[1] == 0x40 && next[2] == (hit ? 0xD0 : 0xF0) &&
-                        r.pc + 3 <= 0xFFFF && next[3] == 0xF9) {
-                        const u16 start = r.pc - 3;
-                        const int period = 9 + (((r.pc + 4) ^ start) & 0xFF00 ? 2 : 0);
-                        const int skipped = skip_sprite0_poll(hit, period, cycle, limit);
-                        if (skipped != cycle) {
-                            cycle = skipped;
-                            r.pc = start;
-                            break;
-                        }
-                    }
-                }
-                cycle += 4;
-                break;
-            }
-            OP(0x81, 6, write(indirect_x(), r.a))
-            OP(0x85, 3, ram[zero_page()] = r.a)
-            OP(0x8D, 4, write(absolute(), r.a))
-            OP(0x91, 6, write(indirect_y(), r.a))
-            OP(0x95, 4, ram[zero_page_x()] = r.a)
-            OP(0x99, 5, write(absolute_y(), r.a))
-            OP(0x9D, 5, write(absolute_x(), r.a))
-
-            OP(0xA2, 2, ldx(immediate()))
-            OP(0xA6, 3, ldx(ram[zero_page()]))
-            OP(0xAE, 4, ldx(read(absolute())))
-            OP(0xB6, 4, ldx(ram[zero_page_y()]))
-            OP(0xBE, 4 + crossed, ldx(read(absolute_y())))
-            OP(0xA0, 2, ldy(immediate()))
-            OP(0xA4, 3, ldy(ram[zero_page()]))
-            OP(0xAC, 4, ldy(read(absolute())))
-            OP(0xB4, 4, ldy(ram[zero_page_x()]))
-            OP(0xBC, 4 + crossed, ldy(read(absolute_x())))
-            OP(0x86, 3, ram[zero_page()] = r.x)
-            OP(0x8E, 4, write(absolute(), r.x))
-            OP(0x96, 4, ram[zero_page_y()] = r.x)
-            OP(0x84, 3, ram[zero_page()] = r.y)
-            OP(0x8C, 4, write(absolute(), r.y))
-            OP(0x94, 4, ram[zero_page_x()] = r.y)
-
-            OP(0xE0, 2, compare(r.x, immediate()))
-            OP(0xE4, 3, compare(r.x, ram[zero_page()]))
-            OP(0xEC, 4, compare(r.x, read(absolute())))
-            OP(0xC0, 2, compare(r.y, immediate()))
-            OP(0xC4, 3, compare(r.y, ram[zero_page()]))
-            OP(0xCC, 4, compare(r.y, read(absolute())))
-            OP(0x24, 3, bit(ram[zero_page()]))
-            OP(0x2C, 4, bit(read(absolute())))
-
-            MODIFY(0x00, asl)
-            MODIFY(0x20, rol)
-            MODIFY(0x40, lsr)
-            MODIFY(0x60, ror)
-            MODIFY(0xC0, dec)
-            MODIFY(0xE0, inc)
-            OP(0x0A, 2, ++r.pc; r.nz = r.a = asl(r.a))
-            OP(0x2A, 2, ++r.pc; r.nz = r.a = rol(r.a))
-            OP(0x4A, 2, ++r.pc; r.nz = r.a = lsr(r.a))
-            OP(0x6A, 2, ++r.pc; r.nz = r.a = ror(r.a))
-
-            OP(0xE8, 2, ++r.pc; r.nz = ++r.x)
-            OP(0xCA, 2, ++r.pc; r.nz = --r.x)
-            OP(0xC8, 2, ++r.pc; r.nz = ++r.y)
-            OP(0x88, 2, ++r.pc; r.nz = --r.y)
-            OP(0xAA, 2, ++r.pc; r.nz = r.x = r.a)
-            OP(0x8A, 2, ++r.pc; r.nz = r.a = r.x)
-            OP(0xA8, 2, ++r.pc; r.nz = r.y = r.a)
-            OP(0x98, 2, ++r.pc; r.nz = r.a = r.y)
-            OP(0xBA, 2, ++r.pc; r.nz = r.x = r.sp)
-            OP(0x9A, 2, ++r.pc; r.sp = r.x)
-            OP(0xEA, 2, ++r.pc)
-
-            OP(0x18, 2, ++r.pc; r.carry = 0)
-            OP(0x38, 2, ++r.pc; r.carry = 1)
-            OP(0xB8, 2, ++r.pc; r.overflow = 0)
-            OP(0x58, 2, ++r.pc; r.rest &= ~kInterruptDisable)
-            OP(0x78, 2, ++r.pc; r.rest |= kInterruptDisable)
-            OP(0xD8, 2, ++r.pc; r.rest &= ~kDecimal)
-            OP(0xF8, 2, ++r.pc; r.rest |= kDecimal)
-
-            OP(0x48, 3, ++r.pc; push(r.a))
-            OP(0x68, 4, ++r.pc; r.nz = r.a = pull())
-            OP(0x08, 3, ++r.pc; push(r.flags() | kBreak))
-            OP(0x28, 4, ++r.pc; r.set_flags(pull()))
-
-            case 0x10: branch(!r.negative()); break;
-            case 0x30: branch(r.negative()); break;
-            case 0x50: branch(!r.overflow); break;
-            case 0x70: branch(r.overflow); break;
-            case 0x90: branch(!r.carry); break;
-            case 0xB0: branch(r.carry); break;
-            case 0xD0: branch(!r.zero()); break;
-            case 0xF0: branch(r.zero()); break;
-
-            case 0x4C: {
-                const u16 target = absolute();
-                if (target == static_cast<u16>(r.pc - 3)) {  // waits for an interrupt
-                    cycle += (limit - cycle + 2) / 3 * 3;
-                } else {
-                    cycle += 3;
-                }
-                r.pc = target;
-                break;
-            }
-            case 0x6C: {
-                const u16 at = absolute();
-                const u16 wrapped = (at & 0xFF00) | static_cast<u8>(at + 1);
-                r.pc = static_cast<u16>(read(at) | read(wrapped) << 8);
-                cycle += 5;
-                break;
-            }
-            OP(0x20, 6, r.pc += 2; push(r.pc >> 8); push(r.pc & 0xFF); r.pc = static_cast<u16>(word >> 8))
-            OP(0x60, 6, r.pc = pull(); r.pc |= pull() << 8; ++r.pc)
-            OP(0x40, 6, r.set_flags(pull()); r.pc = pull(); r.pc |= pull() << 8)
-            case 0x00: {
-                r.pc += 2;
-                push(r.pc >> 8);
-                push(r.pc & 0xFF);
-                push(r.flags() | kBreak);
-                r.rest |= kInterruptDisable;
-                r.pc = static_cast<u16>(program[0x7FFE] | program[0x7FFF] << 8);
-                cycle += 14;  // nes-py counts the seven cycles twice
-                break;
-            }
-            default:  // no game here uses the unofficial instructions; nes-py skips them as well
-                ++r.pc;
-                ++cycle;
-                break;
-        }
+        pc = target;
+        NEXT();
+    }
+    op_6C: {
+        const unsigned at = absolute();
+        const unsigned wrapped = (at & 0xFF00) | ((at + 1) & 0xFF);
+        pc = read(at);
+        pc |= read(wrapped) << 8;
+        cycle += 5;
+        NEXT();
+    }
+    OP(20, 6, advance(2); push(pc >> 8); push(pc); pc = (word >> 8) & 0xFFFF)
+    OP(60, 6, pc = pull(); pc |= pull() << 8; advance(1))
+    OP(40, 6, set_flags(pull()); pc = pull(); pc |= pull() << 8)
+    op_00: {
+        advance(2);
+        push(pc >> 8);
+        push(pc);
+        push(flags() | kBreak);
+        other_flags |= kInterruptDisable;
+        pc = program[0x7FFE] | program[0x7FFF] << 8;
+        cycle += 14;  // nes-py counts the seven cycles twice
+        NEXT();
+    }
+    op_xx: {  // no game here uses the unofficial instructions; nes-py skips them as well
+        advance(1);
+        ++cycle;
+        NEXT();
     }
 
+done:
     s_.cpu.wait = cycle;
-    s_.cpu.pc = r.pc;
-    s_.cpu.a = r.a;
-    s_.cpu.x = r.x;
-    s_.cpu.y = r.y;
-    s_.cpu.sp = r.sp;
-    s_.cpu.p = r.flags();
+    s_.cpu.pc = static_cast<u16>(pc);
+    s_.cpu.a = static_cast<u8>(a);
+    s_.cpu.x = static_cast<u8>(x);
+    s_.cpu.y = static_cast<u8>(y);
+    s_.cpu.sp = static_cast<u8>(sp);
+    s_.cpu.p = static_cast<u8>(flags());
 }
 
 }  // namespace nes

@@ -31,7 +31,7 @@ void Ppu::power_on() {
 void Ppu::begin_frame(u8* picture) {
     picture_ = picture;
     clock_ = 0;
-    colours_known_ = false;
+    colours_known_ = tiles_known_ = false;
 }
 
 int Ppu::earliest_vblank() const {
@@ -258,6 +258,7 @@ u8 Ppu::read_data() {
 
 void Ppu::write_control(u8 value) {
     if ((value ^ s_.control) & 0x20) find_sprites();
+    if ((value ^ s_.control) & 0x10) tiles_known_ = false;
     s_.control = value;
     s_.next_address = (s_.next_address & ~0x0C00) | ((value & 3) << 10);
 }
@@ -289,6 +290,7 @@ void Ppu::write_data(u8 value) {
         colours_known_ = false;
     } else if (address >= 0x2000) {
         s_.name_tables[name_table_index(address)] = value;
+        tiles_known_ = false;
     }
     s_.address += s_.control & 0x04 ? 32 : 1;
 }

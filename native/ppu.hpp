@@ -73,17 +73,28 @@ class Ppu {
 
     // ppu_draw.cpp
     void draw_pixels(int y, int begin, int end);
-    void draw_background(u8* line, int begin, int end) const;
-    void draw_sprites(u8* line, int y, int begin, int end);
+    void draw_background(u8* line, int begin, int end);
+    void draw_sprites(u8* line, int y);
     void find_colours();
+    void find_tiles();
 
     const Rom& rom_;
     PpuState& s_;
     u8* picture_ = nullptr;
     int clock_ = 0;
     bool interrupt_ = false;
+
+    // What drawing keeps from one line to the next, as long as it stays true.
+    static constexpr int kTilesOnLine = 33;
+    struct Tile {
+        const u64* rows;  // in Rom::tile_rows
+        u64 palette;      // to be added to the pixels, in every byte
+    };
     bool colours_known_ = false;
+    bool tiles_known_ = false;
+    u16 tiles_address_ = 0;
     u8 colours_[32];  // the colour numbers of the 32 palette indices
+    Tile tiles_[kTilesOnLine];
 };
 
 // The address register one tile further to the right, in the next name table after the last column.

@@ -3,16 +3,26 @@
 #include <algorithm>
 #include <cstring>
 
+#include "look_up.hpp"
 #include "ppu.hpp"
 
 namespace nes {
 
 namespace {
 
-// A line has room for the parts of tiles that hang over its ends.
+// A line has room for the parts of tiles and sprites that hang over its ends.
 constexpr int kMargin = 8;
-constexpr int kLineSize = kMargin + kScreenWidth + 2 * kMargin;
+constexpr int kLineSize = kMargin + kScreenWidth + kMargin;
 constexpr u64 kEveryByte = 0x0101010101010101;
+
+u64 load_8(const u8* from) {
+    u64 value;
+    std::memcpy(&value, from, 8);
+    return value;
+}
+
+// 0xFF in every byte whose pixel (its lowest two bits) is not transparent.
+u64 opaque(u64 pixels) { return ((pixels | pixels >> 1) & kEveryByte) * 0xFF; }
 
 }  // namespace
 
@@ -25,11 +35,10 @@ void Ppu::draw_pixels(int y, int begin, int end) {
     } else {
         std::memset(line + begin, 0, end - begin);
     }
-    if (shows_sprites()) draw_sprites(line, y, begin, end);
+    if (shows_sprites()) draw_sprites(line, y);
 
     if (!colours_known_) find_colours();
-    u8* out = picture_ + y * kScreenWidth;
-    for (int x = begin; x < end; ++x) out[x] = colours_[line[x]];
+    look_up_32(line + begin, end - begin, colours_, picture_ + y * kScreenWidth + begin);
 }
 
 void Ppu::find_colours() {
@@ -37,38 +46,53 @@ void Ppu::find_colours() {
     colours_known_ = true;
 }
 
-void Ppu::draw_background(u8* line, int begin, int end) const {
+// The eight lines of a row of tiles show the same tiles.
+void Ppu::find_tiles() {
+    const unsigned page = s_.control & 0x10 ? 256 : 0;
     u16 address = s_.address;
-    for (int x = begin - (s_.fine_x + begin) % 8; x < end; x += 8) {
+    for (int i = 0; i < kTilesOnLine; ++i) {
         const unsigned attribute_address =
             0x03C0 | (address & 0x0C00) | ((address >> 4) & 0x38) | ((address >> 2) & 0x07);
         const u8 attributes = s_.name_tables[name_table_index(attribute_address)];
         const u64 palette = (attributes >> (((address >> 4) & 4) | (address & 2))) & 3;
-        const u64 pixels = background_tile_row(address) | palette * (4 * kEveryByte);
-        std::memcpy(line + x, &pixels, 8);
+        tiles_[i].rows = &rom_.tile_rows[8 * (page + s_.name_tables[name_table_index(address)])];
+        tiles_[i].palette = palette * (4 * kEveryByte);
         address = next_tile(address);
+    }
+    tiles_address_ = s_.address & 0x0FFF;
+    tiles_known_ = true;
+}
+
+void Ppu::draw_background(u8* line, int begin, int end) {
+    if (!tiles_known_ || tiles_address_ != (s_.address & 0x0FFF)) find_tiles();
+    const int fine_y = (s_.address >> 12) & 7;
+    const Tile* tile = tiles_;
+    for (int x = begin - (s_.fine_x + begin) % 8; x < end; x += 8, ++tile) {
+        const u64 pixels = tile->rows[fine_y] | tile->palette;
+        std::memcpy(line + x, &pixels, 8);
     }
 }
 
-void Ppu::draw_sprites(u8* line, int y, int begin, int end) {
+void Ppu::draw_sprites(u8* line, int y) {
     find_sprites();
-    const int first = s_.mask & 0x04 ? begin : std::max(begin, 8);
+    if (s_.sprite_count == 0) return;
     // The first sprite that is opaque in a pixel decides, even where it hides behind the
     // background; so the later ones are drawn only where no earlier one is.
     u8 taken[kScreenWidth + kMargin] = {};
+    if (!(s_.mask & 0x04)) std::memset(taken, 0xFF, 8);
     for (int n = 0; n < s_.sprite_count; ++n) {
         const u8* sprite = &s_.oam[4 * s_.sprites[n]];
         const int left = sprite[3];
         const u64 row = sprite_row(sprite, y);
-        if (row == 0) continue;
-        const u8 palette = 0x10 | ((sprite[2] & 3) << 2);
-        const bool behind = sprite[2] & 0x20;
-        for (int x = std::max(first, left); x < std::min(end, left + 8); ++x) {
-            const u8 pixel = (row >> (8 * (x - left))) & 3;
-            if (pixel == 0 || taken[x]) continue;
-            taken[x] = 1;
-            if (!behind || (line[x] & 3) == 0) line[x] = palette | pixel;
-        }
+        const u64 palette = (0x10 | (sprite[2] & 3) << 2) * kEveryByte;
+        const u64 taken_here = load_8(taken + left);
+        const u64 now_taken = taken_here | opaque(row);
+        std::memcpy(taken + left, &now_taken, 8);
+        const u64 below = load_8(line + left);
+        u64 shown = now_taken & ~taken_here;
+        if (sprite[2] & 0x20) shown &= ~opaque(below);
+        const u64 pixels = (below & ~shown) | ((row | palette) & shown);
+        std::memcpy(line + left, &pixels, 8);
     }
 }
 
