@@ -43,7 +43,7 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, self._temporary = tempfile.mkstemp(".mp4.part", ".", self.path.parent)
+        descriptor, self._temporary = tempfile.mkstemp(".mp4.partial", ".", self.path.parent)
         os.close(descriptor)
         self._scale = scale
         self._container = av.open(

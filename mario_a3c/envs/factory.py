@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymnasium.vector import VectorEnv
 
+from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.rewards import REWARDS
+from mario_a3c.envs.starts import starts_from_trace
 
 if TYPE_CHECKING:
     from mario_a3c.config import RunConfig
+
+
+def add_starts(env: MarioVectorEnv, config: RunConfig) -> None:
+    """Let a share of the episodes begin along the found ways of the run's stage."""
+    path = Path(config.paths) / f"{config.world}-{config.stage}.jsonl"
+    engine = make_engine(config.engine, config.world, config.stage, 1)
+    starts = []
+    for line in path.read_text("utf-8").splitlines():
+        starts += starts_from_trace(engine, json.loads(line)["buttons"], every=4)
+    env.set_starts(starts, config.start_fraction)
 
 
 def make_env(config: RunConfig, num_envs: int, seed: int, **changes: Any) -> VectorEnv:

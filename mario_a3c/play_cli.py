@@ -1,0 +1,263 @@
+"""The command line of ``play.py``: watch an agent, record it, or measure it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, write_atomically
+from mario_a3c.envs.actions import controller_bytes
+from mario_a3c.envs.engines import check_stage, choose_engine, make_engine
+from mario_a3c.envs.rewards import REWARDS
+from mario_a3c.envs.traces import Trace, replay_pictures
+from mario_a3c.playing import AgentPlayer, PlayedEpisode, Player, RandomPlayer, play_episodes
+from mario_a3c.video import write_video
+from mario_a3c.window import NoDisplayError, Window, WindowClosedError
+
+BAD_INPUT = 2
+MAX_NOOPS = 255
+RANDOM_ACTIONS = "simple"
+MARIO = "SuperMarioBros"
+# What the environment is made with, by its name there and in the config of a checkpoint.
+SETTINGS = {"action_set": "action_type", "max_actions": "max_actions", "stall_limit": "stall_limit"}
+
+
+class BadInputError(ValueError):
+    """Bad input, told in one sentence: what was given, what is allowed."""
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """Watch an agent play Super Mario Bros."""
+
+    world: int | None = None
+    """World, 1 to 8; by default that of the checkpoint, or 1."""
+    stage: int | None = None
+    """Stage of that world, 1 to 4; by default that of the checkpoint, or 1."""
+    checkpoint: Path | None = None
+    """The agent; by default saved_models/mario-WORLD-STAGE.safetensors."""
+    episodes: int = 1
+    """How many episodes to play."""
+    stochastic: bool = False
+    """Draw the actions from the policy, instead of taking the likeliest."""
+    seed: int = 0
+    """Seeds the no-op frames and the drawn actions."""
+    noops: int = 0
+    """Begin each episode with 0 to so many frames of no button, drawn at random."""
+    random: bool = False
+    """Press buttons at random instead of asking an agent: the baseline."""
+    record: Path | None = None
+    """Write the episodes, one after another, to this MP4 file."""
+    window: bool = True
+    """Show the game in a window."""
+    json: bool = False
+    """Print the outcome as one JSON object on the last line."""
+    trace: Path | None = None
+    """Write what was pressed to this file, one JSON object a line and episode."""
+    engine: str = "auto"
+    """Emulator: native (fast, compiled at installation), nes-py, or auto: native if it is there."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """What is played, and by whom."""
+
+    world: int
+    stage: int
+    player: Player
+    settings: dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play; return the exit status: 0, 2 for bad input, 1 if a file could not be written."""
+    options = tyro.cli(PlayOptions, args=arguments, prog="play.py")
+    try:
+        game, sentence = prepare(options)
+        for path in (options.record, options.trace):
+            if path is not None:
+                _check_writable(path)
+    except (BadInputError, CheckpointError) as error:
+        print(f"play.py: {error}", file=sys.stderr)
+        return BAD_INPUT
+    print(sentence, flush=True)
+    try:
+        episodes = _play(game, options)
+    except OSError as error:
+        print(f"play.py: a file could not be written: {error}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if options.json:
+        print(json.dumps(summary(game, episodes)), flush=True)
+    return 0
+
+
+def prepare(options: PlayOptions) -> tuple[Game, str]:
+    """Check everything that can be refused.
+
+    Returns:
+        what is played, and a sentence about it.
+
+    Raises:
+        BadInputError: for a value that is not allowed or a file that cannot be written.
+        CheckpointError: for a checkpoint that cannot be used.
+    """
+    _check_numbers(options)
+    try:
+        _, sentence = choose_engine(options.engine)
+        check_stage(options.world or 1, options.stage or 1)
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
+    if options.random:
+        world, stage = options.world or 1, options.stage or 1
+        player = RandomPlayer(len(controller_bytes(RANDOM_ACTIONS)))
+        at_random = {"engine": options.engine, "action_set": RANDOM_ACTIONS}
+        return Game(world, stage, player, at_random), f"Buttons at random. {sentence}"
+    path = options.checkpoint or Path(
+        f"saved_models/mario-{options.world or 1}-{options.stage or 1}.safetensors"
+    )
+    agent = load_agent(path)
+    config = _mario_config(path, agent)
+    settings = {name: config[field] for name, field in SETTINGS.items()}
+    settings["engine"], settings["reward"] = options.engine, REWARDS[config["reward"]]
+    game = Game(
+        options.world or config["world"],
+        options.stage or config["stage"],
+        AgentPlayer(agent.model, options.stochastic),
+        settings,
+    )
+    return game, f"The agent of {path} plays {game.world}-{game.stage}. {sentence}"
+
+
+def _check_numbers(options: PlayOptions) -> None:
+    for name, value, low, high in (
+        ("world", options.world, 1, 8),
+        ("stage", options.stage, 1, 4),
+        ("noops", options.noops, 0, MAX_NOOPS),
+    ):
+        if value is not None and not low <= value <= high:
+            raise BadInputError(f"--{name} {value} is not allowed: give {low} to {high}.")
+    if options.episodes < 1:
+        raise BadInputError(f"--episodes {options.episodes} is not allowed: give 1 or more.")
+    if options.seed < 0:
+        raise BadInputError(f"--seed {options.seed} is not allowed: give 0 or more.")
+    if options.random and options.checkpoint is not None:
+        raise BadInputError("--random plays without an agent: leave --checkpoint out.")
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before anything is played."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _mario_config(path: Path, agent: Agent) -> dict[str, Any]:
+    """Return the config that a Mario agent was trained with, or refuse a foreign agent."""
+    config = agent.metadata.get("config")
+    needed = {*SETTINGS.values(), "world", "stage", "reward", "env_name"}
+    if not isinstance(config, dict) or not needed <= config.keys():
+        raise CheckpointError(f"{path} does not say how its agent was trained.")
+    if config["env_name"] != MARIO:
+        raise CheckpointError(
+            f"{path} holds an agent for {config['env_name']}, not for Super Mario Bros."
+        )
+    try:
+        num_actions = len(controller_bytes(config["action_type"]))
+        check_stage(config["world"], config["stage"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be played: {error}") from None
+    if config["reward"] not in REWARDS:
+        raise CheckpointError(f"{path} was trained with an unknown reward {config['reward']!r}.")
+    spec = agent.model.spec
+    if spec.num_actions != num_actions or spec.observation_shape != (4, 84, 84):
+        raise CheckpointError(
+            f"{path} holds a network for observations {spec.observation_shape} and "
+            f"{spec.num_actions} actions, but its action set {config['action_type']!r} has "
+            f"{num_actions} and Mario's observations are (4, 84, 84)."
+        )
+    return config
+
+
+def _play(game: Game, options: PlayOptions) -> list[PlayedEpisode]:
+    """Play, show and write what was asked for, and return the episodes in order."""
+    window, record = None, options.record
+    if options.window:
+        try:
+            window = Window(f"Super Mario Bros {game.world}-{game.stage}")
+        except NoDisplayError:
+            record = record or Path(f"videos/mario-{game.world}-{game.stage}.mp4")
+            print(f"There is no display: recording instead, to {record}.", flush=True)
+    episodes = []
+    try:
+        for episode in play_episodes(
+            game.player,
+            game.world,
+            game.stage,
+            episodes=options.episodes,
+            seed=options.seed,
+            noops=options.noops,
+            on_picture=window.show if window is not None else None,
+            **game.settings,
+        ):
+            episodes.append(episode)
+            print(_describe(episode), flush=True)
+    except WindowClosedError:
+        print("The window was closed.", flush=True)
+    finally:
+        if window is not None:
+            window.close()
+    episodes.sort(key=lambda episode: episode.number)
+    traces = [episode.trace for episode in episodes]
+    if options.trace is not None:
+        lines = "".join(trace.to_json() + "\n" for trace in traces)
+        write_atomically(options.trace, lines.encode())
+    if record is not None and traces:
+        write_video(record, _pictures(game, traces))
+        print(f"Recorded {record}.", flush=True)
+    return episodes
+
+
+def _pictures(game: Game, traces: list[Trace]) -> Iterator[NDArray[np.uint8]]:
+    engine = make_engine(game.settings["engine"], game.world, game.stage, 1)
+    for trace in traces:
+        yield from replay_pictures(engine, trace.buttons)
+    engine.close()
+
+
+def _describe(episode: PlayedEpisode) -> str:
+    reason = episode.reason.name.lower().replace("_", " ")
+    return (
+        f"Episode {episode.number + 1}: {reason}, x {episode.max_x}, "
+        f"return {episode.score:.2f}, {episode.length} decisions"
+    )
+
+
+def summary(game: Game, episodes: list[PlayedEpisode]) -> dict[str, Any]:
+    """Return what ``--json`` prints; means and furthest x are None without an episode."""
+    completions = sum(episode.completed for episode in episodes)
+    count = len(episodes)
+    return {
+        "world": game.world,
+        "stage": game.stage,
+        "episodes": count,
+        "completions": completions,
+        "completion_rate": completions / count if count else None,
+        "mean_return": sum(e.score for e in episodes) / count if count else None,
+        "mean_length": sum(e.length for e in episodes) / count if count else None,
+        "max_x": max((e.max_x for e in episodes), default=None),
+    }
