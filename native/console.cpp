@@ -7,12 +7,7 @@ namespace nes {
 namespace {
 
 constexpr int kCyclesPerFrame = 29781;
-constexpr int kDotsPerCycle = 3;
 constexpr int kPageSize = 2048;
-
-// The dots that are done when an instruction runs in the given cycle: the picture processor goes
-// first in every cycle.
-constexpr int dots_at(int cycle) { return kDotsPerCycle * (cycle + 1); }
 
 }  // namespace
 
@@ -74,32 +69,37 @@ bool Console::set_state(const MachineState& state) {
     return valid;
 }
 
-u8 Console::read_device(u16 address, int cycle) {
+unsigned Console::peek(unsigned address) const {
+    const u8* page = pages_[(address & 0xFFFF) / kPageSize];
+    return page != nullptr ? page[address % kPageSize] : 0;
+}
+
+unsigned Console::read_device(unsigned address, int cycle) {
     if (address >= 0x2000 && address < 0x4000) {
+        ppu_.catch_up(dots_at(cycle));
         switch (address & 7) {
-            case 2:
-                ppu_.catch_up(dots_at(cycle));
-                return ppu_.read_status();
-            case 4:
-                return ppu_.read_oam();
-            case 7:
-                ppu_.catch_up(dots_at(cycle));
-                return ppu_.read_data();
-            default:
-                return 0;
+            case 2: return ppu_.read_status();
+            case 4: return ppu_.read_oam();
+            case 7: return ppu_.read_data();
+            default: return 0;
         }
     }
-    if (address != 0x4016 && address != 0x4017) return 0;
-    ControllerState& pad = s_.controller;
     if (address == 0x4017) return 0x40;  // nobody holds the second controller
+    if (address != 0x4016) return 0;
+    ControllerState& pad = s_.controller;
     if (pad.strobe) return 0x40 | (pad.buttons & 1);
-    const u8 bit = pad.shift & 1;
+    const unsigned bit = pad.shift & 1;
     pad.shift >>= 1;
     return 0x40 | bit;
 }
 
-void Console::write_device(u16 address, u8 value, int cycle) {
-    if (address >= 0x2000 && address < 0x4000) {
+int Console::write_device(unsigned address, unsigned byte, int cycle) {
+    const u8 value = static_cast<u8>(byte);
+    if (address == 0x4014) return copy_sprites(value, cycle);
+    if (address == 0x4016) {
+        s_.controller.strobe = value & 1;
+        if (!s_.controller.strobe) s_.controller.shift = s_.controller.buttons;
+    } else if (address < 0x4000) {
         ppu_.catch_up(dots_at(cycle));
         switch (address & 7) {
             case 0: ppu_.write_control(value); break;
@@ -111,29 +111,16 @@ void Console::write_device(u16 address, u8 value, int cycle) {
             case 7: ppu_.write_data(value); break;
             default: break;
         }
-    } else if (address == 0x4014) {
-        copy_sprites(value, cycle);
-    } else if (address == 0x4016) {
-        s_.controller.strobe = value & 1;
-        if (!s_.controller.strobe) s_.controller.shift = s_.controller.buttons;
     }
+    return 0;
 }
 
-void Console::copy_sprites(u8 page, int cycle) {
+int Console::copy_sprites(unsigned page, int cycle) {
     ppu_.catch_up(dots_at(cycle));
-    const u16 address = static_cast<u16>(page << 8);
+    const unsigned address = page << 8;
     const u8* source = pages_[address / kPageSize];
     if (source != nullptr) ppu_.copy_to_oam(source + address % kPageSize);
-    stall_ = 513 + ((s_.cpu.odd_cycle + cycle + 1) & 1);
-}
-
-int Console::skip_sprite0_poll(bool hit, int period, int cycle, int limit) {
-    const int last = kDotsPerCycle * limit;
-    const int change = hit ? ppu_.next_flag_clear() : ppu_.catch_up_to_hit(last) - 1;
-    const int to_change = (change / kDotsPerCycle - cycle + period - 1) / period;
-    const int to_limit = (limit - 1 - cycle) / period;
-    const int polls = to_change < to_limit ? to_change : to_limit;
-    return polls > 0 ? cycle + polls * period : cycle;
+    return 513 + ((s_.cpu.odd_cycle + cycle + 1) & 1);
 }
 
 }  // namespace nes

@@ -8,6 +8,13 @@
 
 namespace nes {
 
+constexpr int kDotsPerCycle = 3;
+
+// The dots that are done before the given cycle of a frame, and those that are done when an
+// instruction runs in it: the picture processor goes first in every cycle.
+constexpr int dots_before(int cycle) { return kDotsPerCycle * cycle; }
+constexpr int dots_at(int cycle) { return dots_before(cycle + 1); }
+
 class Console {
   public:
     // `ram` is kRamSize bytes, owned by the caller, and may be changed between frames.
@@ -35,20 +42,24 @@ class Console {
   private:
     // cpu.cpp: runs instructions that begin before cycle `limit` of the frame.
     void run_cpu(int limit);
+    template <bool kFast>
+    void run_instructions(int limit);
     void interrupt();
-    int skip_sprite0_poll(bool hit, int period, int cycle, int limit);
+    bool skip_sprite0_polls(int limit);
 
     // The world outside RAM and ROM, as it is in the given cycle of the frame.
-    u8 read_device(u16 address, int cycle);
-    void write_device(u16 address, u8 value, int cycle);
-    void copy_sprites(u8 page, int cycle);
+    unsigned read_device(unsigned address, int cycle);
+    // Returns the cycles for which it stops the processor.
+    int write_device(unsigned address, unsigned value, int cycle);
+    int copy_sprites(unsigned page, int cycle);
+    // What stands in RAM or ROM, without side effects; 0 elsewhere.
+    unsigned peek(unsigned address) const;
 
     const Rom& rom_;
     u8* ram_;
     MachineState s_;
     Ppu ppu_;
     const u8* pages_[32];  // what can be read without side effects, in pages of 2 KiB
-    int stall_ = 0;        // cycles for which the last write stops the processor
 };
 
 }  // namespace nes

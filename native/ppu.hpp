@@ -33,6 +33,7 @@ class Ppu {
     // Whether vertical blank has begun, with its interrupt enabled, since the last call.
     bool take_interrupt();
 
+    bool sprite0_hit() const { return s_.sprite0_hit; }
     u8 read_status();
     u8 read_data();
     u8 read_oam() const { return s_.oam[s_.oam_address]; }
