@@ -14,9 +14,11 @@ from typing import Annotated, Any
 import tyro
 
 MARIO = "SuperMarioBros"
+ALGORITHMS = ("a3c", "random")
 ACTION_SETS = ("right", "simple", "complex", "pipes")
 CONV_NETWORKS = ("paper", "wide", "reference")
 ENGINES = ("auto", "native", "nes-py")
+DEVIATIONS = ("state", "free")
 DEVICES = ("auto", "cpu", "cuda")
 OPTIMIZERS = ("adam", "rmsprop")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -40,6 +42,8 @@ class RunConfig:
 
     env_name: Annotated[str, _alias("--env", "--env-id")] = MARIO
     """What to play: SuperMarioBros, or the id of any Gymnasium environment."""
+    env_module: str = ""
+    """Module that registers the environment, imported first; my_module:MyEnv-v0 does the same."""
     world: int = 1
     """World of Super Mario Bros, 1 to 8."""
     stage: int = 1
@@ -57,8 +61,28 @@ class RunConfig:
     noop_max: int = 30
     """Begin each training episode with 0 to so many frames of no button, drawn at random."""
 
+    start_fraction: float = 0.0
+    """Share of the training episodes that begin somewhere along a found way through the stage."""
+    paths: str = ""
+    """Folder of found ways, W-S.jsonl, written by python -m mario_a3c.explore."""
+
+    # What is played, if it is not Mario.
+
+    max_episode_length: int = 0
+    """Cut an episode short after so many decisions; 0 leaves it to the task."""
+    action_repeat: int = 1
+    """Steps of the environment that each action is held for (Atari always holds it for 4)."""
+    hide: tuple[int, ...] = ()
+    """Elements of the observation that the agent does not get to see, counted from 0."""
+    picture_size: int = 84
+    """Height and width of Atari's pictures."""
+    frame_stack: int = 4
+    """Last pictures of Atari that the agent sees at once."""
+
     # How it learns.
 
+    algorithm: str = "a3c"
+    """a3c, or random: actions drawn evenly, nothing learned; the baseline."""
     learning_rate: Annotated[float, _alias("--lr")] = 2.5e-4
     """Step size of the optimizer."""
     learning_rate_final: float | None = None
@@ -79,6 +103,8 @@ class RunConfig:
     """Steps that each game is played between two updates (t_max in the A3C paper)."""
     num_global_steps: Annotated[float, _alias("--total-steps")] = 5e6
     """Agent steps after which the run ends, counted over all workers."""
+    max_episodes: Annotated[int, _alias("--max-eps")] = 0
+    """Episodes after which the run ends, counted over all workers; 0 for any number."""
     num_processes: Annotated[int, _alias("--num-workers")] = 2
     """Worker processes (local_train)."""
     num_games: Annotated[int, _alias("--games-per-process")] = 8
@@ -99,13 +125,29 @@ class RunConfig:
     """adam or rmsprop."""
     shared: bool = True
     """Share the optimizer's moments between the workers; --no-shared gives each its own."""
+    reward_scale: float = 1.0
+    """Learn from rewards multiplied by this; scores stay as they are, here and below."""
+    clip_rewards: bool = False
+    """Learn from rewards clipped to -1..1."""
+    normalize_rewards: bool = False
+    """Learn from rewards divided by the running deviation of the discounted return."""
+    normalize_observations: bool = False
+    """Bring observations to mean 0 and deviation 1 by running statistics of all workers."""
 
     # The network.
 
     network: str = "paper"
     """Convolutions: paper (Mnih et al. 2016), wide (twice the channels) or reference (4x32)."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the dense layers through which observations go that are not pictures."""
+    recurrent: bool = True
+    """Give the network an LSTM; --no-recurrent leaves it out."""
     lstm_size: int = 256
     """Units of the LSTM."""
+    separate: bool = False
+    """Give the critic an encoder and an LSTM of its own."""
+    deviation: str = "state"
+    """Deviation of continuous actions: state (follows from the observation) or free (does not)."""
     precision: str = "auto"
     """Arithmetic of the convolutions: float32, bfloat16, or auto: bfloat16 where it is fast."""
     device: str = "auto"
@@ -116,7 +158,10 @@ class RunConfig:
     seed: int = 1
     """Seed of every random stream of the run."""
     preset: str = ""
-    """Named settings to start from, for example reference; other options override them."""
+    """Named settings to start from; other options override them.
+
+    A task with settings of its own (presets.toml) starts from those; none leaves them out.
+    """
     log_path: str = "logs"
     """Folder that holds one folder per run: curves, videos, checkpoints."""
     saved_path: Annotated[str, _alias("--save-dir", "--saved-models")] = "saved_models"
@@ -133,10 +178,14 @@ class RunConfig:
     """Seconds between two checkpoints."""
     until_solved: bool = True
     """Stop as soon as the task is solved (--solved-evaluations good ones in a row)."""
+    solved_score: float | None = None
+    """Mean return that makes an evaluation good; Mario's is judged by finished stages instead."""
     solved_evaluations: int = 2
     """Good evaluations in a row that make a task solved."""
     eval_episodes: int = 10
-    """Sampled episodes in each evaluation, beside the greedy one."""
+    """Episodes in each evaluation, beside the first one, which is greedy."""
+    eval_greedy: bool = False
+    """Take the likeliest action in all of them, instead of drawing it from the policy."""
     eval_interval: float = 15.0
     """Shortest time in seconds between the beginnings of two evaluations."""
     video_interval: float = 10.0
@@ -152,7 +201,8 @@ class RunConfig:
         """Name of the task in file names, for example ``mario-1-1`` or ``CartPole-v1``."""
         if self.is_mario:
             return f"mario-{self.world}-{self.stage}"
-        return self.env_name.replace("/", "-").replace(":", "-")
+        name = self.env_name.replace("/", "-").replace(":", "-")
+        return "-".join([name, "hide", *map(str, self.hide)]) if self.hide else name
 
     @property
     def is_plain_a3c(self) -> bool:
@@ -163,6 +213,16 @@ class RunConfig:
     def unroll(self) -> int:
         """Steps in one training sequence."""
         return self.sequence_length or self.num_local_steps
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> RunConfig:
+        """Build a configuration from `to_dict`'s output, also after it has been through JSON.
+
+        Raises:
+            TypeError: for unknown fields.
+        """
+        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return cls(**{**fields, **lists})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, ready for JSON."""
@@ -176,10 +236,12 @@ class RunConfig:
         _one_of("--engine", self.engine, ENGINES)
         _one_of("--reward", self.reward, REWARDS)
         _one_of("--network", self.network, CONV_NETWORKS)
+        _one_of("--algorithm", self.algorithm, ALGORITHMS)
+        _one_of("--deviation", self.deviation, DEVIATIONS)
         _one_of("--device", self.device, DEVICES)
         _one_of("--optimizer", self.optimizer, OPTIMIZERS)
         _one_of("--precision", self.precision, PRECISIONS)
-        for name in ("gamma", "gae_lambda"):
+        for name in ("gamma", "gae_lambda", "start_fraction"):
             _within(_option(name), getattr(self, name), 0.0, 1.0)
         for name in _POSITIVE:
             value = getattr(self, name)
@@ -189,6 +251,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"{_option(name)} {value} is not allowed: give 0 or more.")
+        if not all(width > 0 for width in self.hidden):
+            raise ConfigError(f"--hidden {self.hidden} is not allowed: give widths above 0.")
         self._validate_batches()
 
     def _validate_batches(self) -> None:
@@ -217,6 +281,10 @@ _POSITIVE = (
     "minibatches",
     "clip_range",
     "lstm_size",
+    "action_repeat",
+    "picture_size",
+    "frame_stack",
+    "reward_scale",
     "save_interval",
     "solved_evaluations",
     "eval_episodes",
@@ -231,6 +299,8 @@ _NOT_NEGATIVE = (
     "sequence_length",
     "seed",
     "stall_limit",
+    "max_episode_length",
+    "max_episodes",
     "noop_max",
     "video_interval",
 )

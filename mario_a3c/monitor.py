@@ -50,7 +50,8 @@ class Monitor:
                 self._figures[name].append(value)
         for episode in report.episodes:
             self._episodes.append(episode)
-            self._recent.append(episode)
+            if not episode.figures.get("from_start"):
+                self._recent.append(episode)
             self.episodes += 1
             self.furthest = max(self.furthest, episode.figures.get("max_x", -math.inf))
             self.completions += int(episode.figures.get("completed", 0))
@@ -104,8 +105,11 @@ class Monitor:
 
 
 def averages(episodes: Iterable[Episode]) -> dict[str, float]:
-    """Return the mean return, length and further figures of some episodes; empty for none."""
-    episodes = list(episodes)
+    """Return the mean return, length and further figures of episodes, an empty dict for none.
+
+    Only those count that began where the task begins.
+    """
+    episodes = [episode for episode in episodes if not episode.figures.get("from_start")]
     if not episodes:
         return {}
     sums: dict[str, list[float]] = defaultdict(list)

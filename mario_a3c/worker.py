@@ -10,10 +10,12 @@ from multiprocessing.connection import Connection
 import torch
 
 from mario_a3c.config import RunConfig
-from mario_a3c.envs.factory import make_env
+from mario_a3c.envs.factory import add_starts, make_env
+from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.flat import FlatParameters
 from mario_a3c.loss import Losses, a3c_loss, clipped_surrogate, policy_gradient
 from mario_a3c.model import ActorCritic, ModelSpec, use_precision
+from mario_a3c.normalization import RewardScaling, count_samples, quantities
 from mario_a3c.optim import make_optimizer, make_state, push_gradient
 from mario_a3c.processes import enter_child
 from mario_a3c.returns import explained_variance
@@ -47,12 +49,21 @@ class Learner:
         self.optimizer = make_optimizer(config.optimizer, shared.weights, state)
         self.generator = torch.Generator().manual_seed(config.seed * 1000 + worker)
         self._pulled_at = 0
+        self.model.take_statistics(shared.statistics)
         self.pull()
 
     def pull(self) -> None:
         """Copy the shared weights into the local model."""
         self._pulled_at = self.shared.updates
         self.flat.pull(self.shared.weights)
+
+    def count_observations(self, batch: Batch) -> None:
+        """Add a rollout to this worker's statistics, and normalise the next one by everybody's."""
+        normalizer = self.model.normalizer
+        if normalizer is not None:
+            row = self.shared.statistics[self.worker, :, : normalizer.size]
+            count_samples(row, quantities(batch.observations, self.model.spec.observation_shape))
+            self.model.take_statistics(self.shared.statistics)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Learn from one rollout: every minibatch pulls, computes a gradient and pushes it.
@@ -131,6 +142,14 @@ class Learner:
         return float(first + done * (final - first))
 
 
+def reward_scaling(config: RunConfig, shared: Shared, worker: int) -> RewardScaling:
+    """Return what a run does to rewards before a worker learns from them."""
+    statistics = shared.statistics[:, :, -1:] if config.normalize_rewards else None
+    return RewardScaling(
+        config.reward_scale, config.clip_rewards, statistics, worker, config.gamma
+    )
+
+
 def local_train(
     config: RunConfig,
     spec: ModelSpec,
@@ -153,8 +172,17 @@ def local_train(
     torch.manual_seed(seed)
     device = torch.device(config.device)
     env = make_env(config, num_envs=config.num_games, seed=seed)
+    if isinstance(env, MarioVectorEnv) and config.start_fraction:
+        add_starts(env, config)
     learner = Learner(config, spec, shared, worker, device)
-    collector = RolloutCollector(env, learner.model, config.num_local_steps, config.unroll, device)
+    collector = RolloutCollector(
+        env,
+        learner.model,
+        config.num_local_steps,
+        config.unroll,
+        device,
+        reward_scaling(config, shared, worker),
+    )
     counters = shared.counters[worker]
     while not shared.stopping and shared.steps < config.num_global_steps:
         started = time.perf_counter()
@@ -163,6 +191,7 @@ def local_train(
         collected = time.perf_counter()
         counters[STEPS] += config.num_local_steps * config.num_games
         figures = learner.update(batch)
+        learner.count_observations(batch)
         finished = time.perf_counter()
         figures["collect_share"] = (collected - started) / (finished - started)
         figures["frames"] = collector.frames

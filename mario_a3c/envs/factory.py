@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gymnasium.vector import VectorEnv
 
 from mario_a3c.envs.engines import make_engine
+from mario_a3c.envs.gymnasium_tasks import make_gymnasium_env
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.starts import starts_from_trace
@@ -27,15 +28,43 @@ def add_starts(env: MarioVectorEnv, config: RunConfig) -> None:
     env.set_starts(starts, config.start_fraction)
 
 
-def make_env(config: RunConfig, num_envs: int, seed: int, **changes: Any) -> VectorEnv:
+def make_env(
+    config: RunConfig,
+    num_envs: int,
+    seed: int,
+    render_mode: str | None = None,
+    **changes: Any,
+) -> VectorEnv:
     """Return ``num_envs`` games of the task of a run, seeded, with same-step autoreset.
 
     Args:
         config: names the task and its settings.
         num_envs: how many games to play side by side.
         seed: seeds the games; equal seeds play equal games.
-        **changes: settings of the environment that differ from the run's (for evaluation).
+        render_mode: as Gymnasium knows it; Mario's environment shows its frames to a listener.
+        **changes: settings of Mario's environment that differ from the run's (for evaluation).
+
+    Raises:
+        TaskError: the task is unknown, lacks a package, or has spaces that are not supported.
     """
+    env: VectorEnv
+    if config.is_mario:
+        env = _make_mario(config, num_envs, changes)
+    else:
+        env = make_gymnasium_env(
+            config.env_name,
+            num_envs,
+            module=config.env_module,
+            action_repeat=config.action_repeat,
+            max_episode_length=config.max_episode_length,
+            hide=config.hide,
+            render_mode=render_mode,
+        )
+    env.reset(seed=seed)
+    return env
+
+
+def _make_mario(config: RunConfig, num_envs: int, changes: dict[str, Any]) -> MarioVectorEnv:
     settings: dict[str, Any] = {
         "action_set": config.action_type,
         "engine": config.engine,
@@ -43,7 +72,6 @@ def make_env(config: RunConfig, num_envs: int, seed: int, **changes: Any) -> Vec
         "max_actions": config.max_actions,
         "stall_limit": config.stall_limit,
         "noop_max": config.noop_max,
+        "max_episode_steps": config.max_episode_length,
     }
-    env = MarioVectorEnv(num_envs, config.world, config.stage, **{**settings, **changes})
-    env.reset(seed=seed)
-    return env
+    return MarioVectorEnv(num_envs, config.world, config.stage, **{**settings, **changes})
