@@ -70,7 +70,7 @@ def save_agent(path: Path, model: ActorCritic, metadata: dict[str, Any]) -> None
         metadata: anything JSON can hold: task, steps, config, score.
     """
     tensors = {
-        name: value.detach().to("cpu", torch.float16).contiguous()
+        name: value.detach().to("cpu", _saved_type(value)).contiguous()
         for name, value in model.state_dict().items()
     }
     write_atomically(path, _serialize(tensors, {**metadata, "spec": model.spec.to_dict()}))
@@ -92,6 +92,11 @@ def load_agent(path: Path) -> Agent:
         raise CheckpointError(f"{path} does not describe a network of ours: {reason}.") from error
     model.eval()
     return Agent(model, metadata)
+
+
+def _saved_type(value: Tensor) -> torch.dtype:
+    """Weights are halved; running statistics, which are double, are not."""
+    return torch.float16 if value.dtype == torch.float32 else value.dtype
 
 
 def save_state(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:

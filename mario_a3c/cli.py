@@ -3,73 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import torch
 import tyro
 
-from mario_a3c.checkpoint import CheckpointError, load_agent, load_state
+from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, load_state
 from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.display import Display
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import make_env
+from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.model import ModelSpec
 from mario_a3c.monitor import Monitor
+from mario_a3c.presets import settings_for
 from mario_a3c.processes import Interruption
 from mario_a3c.trainer import RunError, Trainer
 
 BAD_INPUT = 2
 
 
-def presets() -> dict[str, dict[str, Any]]:
-    """Return the named settings of ``presets.toml``."""
-    return tomllib.loads(files("mario_a3c").joinpath("presets.toml").read_text("utf-8"))
-
-
 def parse(arguments: Sequence[str]) -> RunConfig:
     """Return the settings that a command line asks for: its options, over its preset, over ours.
+
+    It is read twice: first for the task and the preset, then with what they are worth as defaults.
 
     Raises:
         ConfigError: an unknown preset or a value that is not allowed.
     """
-    name = _preset_name(arguments)
-    default = RunConfig()
-    if name:
-        known = presets()
-        if name not in known:
-            close = difflib.get_close_matches(name, known)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            raise ConfigError(
-                f"--preset {name!r} is unknown: choose from {', '.join(sorted(known))}.{hint}"
-            )
-        default = dataclasses.replace(default, **known[name])
-    config = tyro.cli(
+    wanted = _read([word for word in arguments if word not in ("-h", "--help")], RunConfig())
+    name, settings = settings_for(wanted)
+    config = _read(arguments, dataclasses.replace(RunConfig(), **settings))
+    config = dataclasses.replace(config, preset=name)
+    config.validate()
+    return config
+
+
+def _read(arguments: Sequence[str], default: RunConfig) -> RunConfig:
+    return tyro.cli(
         RunConfig,
         args=list(arguments),
         default=default,
         prog="train.py",
         config=(tyro.conf.AvoidSubcommands,),
     )
-    config.validate()
-    return config
-
-
-def _preset_name(arguments: Sequence[str]) -> str:
-    """Find ``--preset NAME`` ahead of the real parsing, which starts from what it names."""
-    for position, word in enumerate(arguments):
-        if word == "--preset" and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if word.startswith("--preset="):
-            return word.partition("=")[2]
-    return ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +81,7 @@ def _prepare(config: RunConfig) -> tuple[Trainer, str]:
         trainer.restore()
         sentence += f" Continuing {folder} at step {trainer.shared.steps:,}."
     elif initial is not None:
-        trainer.model.load_state_dict(initial)
+        trainer.start_from(initial.model)
     text = json.dumps(config.to_dict(), indent=2)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     return trainer, sentence
@@ -143,16 +124,16 @@ def _engine(config: RunConfig) -> tuple[str, str]:
 
 
 def _spec(config: RunConfig) -> ModelSpec:
-    env = make_env(config, num_envs=1, seed=0)
-    shape = env.single_observation_space.shape
-    actions = int(env.single_action_space.n)  # type: ignore[attr-defined]
+    try:
+        env = make_env(config, num_envs=1, seed=0)
+    except TaskError as error:
+        raise ConfigError(str(error)) from error
     env.close()
-    assert shape is not None
-    return ModelSpec(shape, actions, config.network, config.lstm_size)
+    return ModelSpec.for_task(env.single_observation_space, env.single_action_space, config)
 
 
-def _initial_agent(config: RunConfig, spec: ModelSpec) -> dict[str, torch.Tensor] | None:
-    """Return the weights to start from, if the run asks for some."""
+def _initial_agent(config: RunConfig, spec: ModelSpec) -> Agent | None:
+    """Return the agent whose weights to start from, if the run asks for some."""
     if config.load_from_previous_stage:
         world, stage = divmod((config.world - 1) * 4 + config.stage - 2, 4)
         if world < 0:
@@ -170,7 +151,7 @@ def _initial_agent(config: RunConfig, spec: ModelSpec) -> dict[str, torch.Tensor
             f"{path} holds another network or action set ({agent.model.spec}) than this run's "
             f"({spec}): give the same --network, --lstm-size and --action-type."
         )
-    return agent.model.state_dict()
+    return agent
 
 
 def _resumed_folder(config: RunConfig) -> Path:
@@ -188,7 +169,7 @@ def _resumed_folder(config: RunConfig) -> Path:
 def _resumed_config(config: RunConfig, folder: Path) -> RunConfig:
     """Return the resumed run's settings, with those that may change taken from the command line."""
     _, metadata = load_state(folder / "resume.safetensors")
-    then = RunConfig(**metadata["config"])
+    then = RunConfig.from_dict(metadata["config"])
     changeable = ("num_processes", "num_global_steps", "until_solved", "device", "engine")
     return dataclasses.replace(then, **{name: getattr(config, name) for name in changeable})
 

@@ -104,17 +104,21 @@ class Evaluator:
     def _draw_noops(self, game: int) -> int:
         return int(self._generator.integers(self.config.noop_max + 1)) if game else 0
 
-    def pull(self, weights: torch.Tensor) -> None:
-        """Take the shared weights, rounded as they would be saved."""
-        self.flat.pull(weights)
+    def pull(self, shared: Shared) -> None:
+        """Take the shared weights, rounded as they would be saved, and the statistics."""
+        self.flat.pull(shared.weights)
+        self.model.take_statistics(shared.statistics)
         round_to_half(self.flat.values)
 
     def play(self, steps: int) -> Evaluation:
         """Play every game to its end with the pulled weights."""
         started = time.perf_counter()
-        episodes = play_episodes(self.model, self.env, greedy_games=1)
+        greedy_games = self.env.num_envs if self.config.eval_greedy else 1
+        episodes = play_episodes(self.model, self.env, greedy_games)
         greedy, sampled = episodes[0], episodes[1:]
         good = False
+        if self.config.solved_score is not None:
+            good = float(np.mean([e.score for e in sampled])) >= self.config.solved_score
         if "completed" in greedy.figures:
             finished = sum(episode.figures["completed"] for episode in sampled)
             good = bool(greedy.figures["completed"] and finished >= 0.8 * len(sampled))
@@ -177,7 +181,7 @@ def evaluate(
     while not shared.stopping:
         begun = time.monotonic()
         steps = shared.steps
-        evaluator.pull(shared.weights)
+        evaluator.pull(shared)
         evaluation = evaluator.play(steps)
         good_ones = good_ones + 1 if evaluation.good else 0
         if evaluation.score > best_score:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from gymnasium import Space, spaces
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mario_a3c.distributions import CategoricalHead, GaussianHead, Policy, first_step
 from mario_a3c.lstm import ResettingLSTM
 from mario_a3c.normalization import Normalizer, merge
+
+if TYPE_CHECKING:
+    from mario_a3c.config import RunConfig
 
 State = tuple[Tensor, ...]
 """The recurrent state ``(h, c)``, each ``[B, lstm_size]``; empty without an LSTM.
@@ -58,6 +62,29 @@ class ModelSpec:
     deviation: str = "state"
     separate: bool = False
     normalize: bool = False
+
+    @classmethod
+    def for_task(cls, observation: Space[Any], action: Space[Any], config: RunConfig) -> ModelSpec:
+        """Return the network that follows from a task's spaces and a run's options."""
+        assert observation.shape is not None
+        fields: dict[str, Any] = {"action_low": (), "action_high": ()}
+        if isinstance(action, spaces.Box):
+            fields["num_actions"] = len(action.low)
+            fields["action_low"] = tuple(action.low.tolist())
+            fields["action_high"] = tuple(action.high.tolist())
+        else:
+            assert isinstance(action, spaces.Discrete)
+            fields["num_actions"] = int(action.n)
+        return cls(
+            observation_shape=observation.shape,
+            network=config.network,
+            lstm_size=config.lstm_size if config.recurrent else 0,
+            hidden=config.hidden,
+            deviation=config.deviation,
+            separate=config.separate,
+            normalize=config.normalize_observations,
+            **fields,
+        )
 
     @property
     def continuous(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.distributions import Categorical
 
 from mario_a3c.envs.endings import EndReason
 from mario_a3c.envs.mario import MarioVectorEnv
@@ -87,6 +88,7 @@ class AgentPlayer:
         distribution, _, self._state = self._model.act(self._rows, self._state)
         if not self._stochastic:
             return distribution.mode[:games].numpy()
+        assert isinstance(distribution, Categorical)
         chances = distribution.probs[:games].double().numpy().cumsum(axis=1)
         draws = np.array([generator.random() for generator in generators]) * chances[:, -1]
         return (chances <= draws[:, None]).sum(axis=1)

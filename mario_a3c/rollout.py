@@ -12,7 +12,8 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from mario_a3c.model import ActorCritic, State
+from mario_a3c.model import ActorCritic, ModelSpec, State
+from mario_a3c.normalization import RewardScaling
 from mario_a3c.returns import generalized_advantages
 
 FIGURES = ("max_x", "completed", "time", "end_reason", "from_start")
@@ -36,8 +37,8 @@ class Batch:
     """Training sequences of L steps: N of them side by side, or all of a rollout's.
 
     Attributes:
-        observations: ``uint8 [L, N, C, H, W]``.
-        actions: ``int64 [L, N]``.
+        observations: ``uint8 [L, N, C, H, W]`` or ``float32 [L, N, D]``.
+        actions: ``int64 [L, N]`` or ``float32 [L, N, A]``.
         log_probs: ``[L, N]``, log probability of each action when it was chosen.
         advantages: ``[L, N]``.
         returns: ``[L, N]``, what the values should have been.
@@ -89,7 +90,13 @@ class RolloutCollector:
     """Plays B games with a model and keeps the last T steps of each."""
 
     def __init__(
-        self, env: VectorEnv, model: ActorCritic, steps: int, unroll: int, device: torch.device
+        self,
+        env: VectorEnv,
+        model: ActorCritic,
+        steps: int,
+        unroll: int,
+        device: torch.device,
+        rewards: RewardScaling | None = None,
     ) -> None:
         """Begin to play.
 
@@ -99,14 +106,13 @@ class RolloutCollector:
             steps: T, the length of a rollout.
             unroll: L, the length of a training sequence; divides T.
             device: where the model lies.
+            rewards: what is done to rewards before they are learned from.
         """
+        self._scale_rewards = rewards
         self.env, self.model = env, model
         self.steps, self.unroll, self.device = steps, unroll, device
         games = env.num_envs
-        channels, height, width = model.spec.observation_shape
-        storage = torch.empty((steps, games, height, width, channels), dtype=torch.uint8)
-        self._observations = storage.to(device).permute(0, 1, 4, 2, 3)
-        self._actions = torch.zeros((steps, games), dtype=torch.int64, device=device)
+        self._observations, self._actions = _storage(model.spec, steps, games, device)
         self._log_probs, self._values, self._next_values, self._rewards = (
             torch.zeros((steps, games), device=device) for _ in range(4)
         )
@@ -165,7 +171,7 @@ class RolloutCollector:
             return
         if truncated.any():
             self._value_truncated(t, truncated, infos["final_obs"])
-        keep = (~self._begins).to(self._state[0].dtype).unsqueeze(1)
+        keep = (~self._begins).unsqueeze(1)
         self._state = tuple(part * keep for part in self._state)
         episodes.extend(finished_episodes(infos, ended))
 
@@ -185,8 +191,11 @@ class RolloutCollector:
         self._next_values = torch.where(going_on, following, self._next_values)
 
     def _batch(self, states: list[State], gamma: float, gae_lambda: float) -> Batch:
+        rewards = self._rewards
+        if self._scale_rewards is not None:
+            rewards = self._scale_rewards(rewards, self._terminated | self._truncated)
         advantages = generalized_advantages(
-            self._rewards,
+            rewards,
             self._values,
             self._next_values,
             self._terminated,
@@ -209,6 +218,21 @@ class RolloutCollector:
         """Cut ``[T, B, ...]`` into ``[L, (T / L) B, ...]``: the pieces side by side."""
         pieces = steps.unflatten(0, (-1, self.unroll))
         return pieces.transpose(0, 1).flatten(1, 2)
+
+
+def _storage(
+    spec: ModelSpec, steps: int, games: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return room for ``[T, B, ...]`` observations, pictures channels-last, and actions."""
+    if spec.pictures:
+        channels, height, width = spec.observation_shape
+        room = torch.empty((steps, games, height, width, channels), dtype=torch.uint8)
+        observations = room.to(device).permute(0, 1, 4, 2, 3)
+    else:
+        observations = torch.zeros((steps, games, *spec.observation_shape), device=device)
+    if spec.continuous:
+        return observations, torch.zeros((steps, games, spec.num_actions), device=device)
+    return observations, torch.zeros((steps, games), dtype=torch.int64, device=device)
 
 
 def finished_episodes(infos: dict[str, Any], ended: np.ndarray) -> list[Episode]:

@@ -24,16 +24,20 @@ class Shared:
         optimizer_state: moments and step count of the shared optimizer.
         counters: ``int64 [workers, 3]``: agent steps, updates and dropped updates of each worker.
         stop: ``int64 [1]``, 1 once everybody is to finish.
+        statistics: ``float64 [workers, 3, K + 1]``, what each worker counted of K quantities of
+            the observations and, last, of discounted returns (see `mario_a3c.normalization`).
     """
 
     weights: Tensor
     optimizer_state: dict[str, Tensor]
     counters: Tensor
     stop: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
+    statistics: Tensor = field(default_factory=lambda: torch.zeros((1, 3, 1), dtype=torch.float64))
 
     def share(self) -> Shared:
         """Move everything into shared memory; the segments have no name that could be left over."""
-        for tensor in (self.weights, *self.optimizer_state.values(), self.counters, self.stop):
+        tensors = (self.weights, self.counters, self.stop, self.statistics)
+        for tensor in (*tensors, *self.optimizer_state.values()):
             tensor.share_memory_()
         return self
 

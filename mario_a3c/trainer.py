@@ -20,6 +20,7 @@ from mario_a3c.evaluate import Evaluation, evaluate
 from mario_a3c.flat import FlatParameters
 from mario_a3c.model import ActorCritic, ModelSpec
 from mario_a3c.monitor import Monitor
+from mario_a3c.normalization import merge, statistics_size
 from mario_a3c.optim import make_state
 from mario_a3c.shared import Shared
 from mario_a3c.worker import WorkerReport, local_train
@@ -63,10 +64,15 @@ class Trainer:
             weights=self.flat.values,
             optimizer_state=make_state(config.optimizer, self.flat.values),
             counters=torch.zeros((config.num_processes, 3), dtype=torch.int64),
+            statistics=torch.zeros(
+                (config.num_processes, 3, statistics_size(spec.observation_shape) + 1),
+                dtype=torch.float64,
+            ),
         )
         self.seconds = 0.0
         self.best_score = float("-inf")
         self.good_evaluations = 0
+        self.episodes = 0
         self._spawned = 0
         self._children: list[Child] = []
         self._deaths: list[float] = []
@@ -90,19 +96,33 @@ class Trainer:
             value.copy_(tensors[f"optimizer.{name}"])
         # Another number of workers may go on: what was counted so far stands in the first row.
         self.shared.counters[0] = tensors["counters"].sum(0)
+        if "statistics" in tensors:
+            self.shared.statistics[0] = merge(tensors["statistics"])
+        self.episodes = metadata.get("episodes", 0)
         self.seconds = metadata["seconds"]
         self.best_score = metadata["best_score"]
         self._spawned = metadata["spawned"]
 
+    def start_from(self, model: ActorCritic) -> None:
+        """Begin with the weights of another network of the same kind, and its statistics."""
+        self.model.load_state_dict(model.state_dict())
+        if model.normalizer is not None:
+            self.shared.statistics[0, :, :-1] = model.normalizer.statistics
+
     def save(self) -> None:
         """Write the resume state."""
-        tensors = {"weights": self.shared.weights, "counters": self.shared.counters}
+        tensors = {
+            "weights": self.shared.weights,
+            "counters": self.shared.counters,
+            "statistics": self.shared.statistics,
+        }
         for name, value in self.shared.optimizer_state.items():
             tensors[f"optimizer.{name}"] = value
         metadata: dict[str, Any] = {
             "config": self.config.to_dict(),
             "spec": self.spec.to_dict(),
             "seconds": self.seconds,
+            "episodes": self.episodes,
             "best_score": self.best_score,
             "spawned": self._spawned,
         }
@@ -166,7 +186,8 @@ class Trainer:
 
     def _finished(self) -> bool:
         steps_done = self.shared.steps >= self.config.num_global_steps
-        return steps_done or (self.config.until_solved and self.solved)
+        episodes_done = 0 < self.config.max_episodes <= self.episodes
+        return steps_done or episodes_done or (self.config.until_solved and self.solved)
 
     def _start_all(self) -> None:
         for worker in range(self.config.num_processes):
@@ -219,6 +240,7 @@ class Trainer:
                 connection.close()
                 continue
             if isinstance(report, WorkerReport):
+                self.episodes += len(report.episodes)
                 monitor.take(report)
             elif isinstance(report, Evaluation):
                 self.good_evaluations = self.good_evaluations + 1 if report.good else 0

@@ -145,9 +145,7 @@ class Learner:
 def reward_scaling(config: RunConfig, shared: Shared, worker: int) -> RewardScaling:
     """Return what a run does to rewards before a worker learns from them."""
     statistics = shared.statistics[:, :, -1:] if config.normalize_rewards else None
-    return RewardScaling(
-        config.reward_scale, config.clip_rewards, statistics, worker, config.gamma
-    )
+    return RewardScaling(config.reward_scale, config.clip_rewards, statistics, worker, config.gamma)
 
 
 def local_train(

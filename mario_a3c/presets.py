@@ -1,0 +1,61 @@
+"""Named settings, from ``presets.toml``: which of them a run starts from."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from mario_a3c.config import ConfigError
+from mario_a3c.envs.atari import is_atari
+
+if TYPE_CHECKING:
+    from mario_a3c.config import RunConfig
+
+NONE = "none"
+BASE = "base"
+"""Key of a preset that names the one it changes."""
+
+
+def presets() -> dict[str, dict[str, Any]]:
+    """Return the presets of ``presets.toml`` by name, each as the fields of `RunConfig` it sets."""
+    tables = tomllib.loads(files("mario_a3c").joinpath("presets.toml").read_text("utf-8"))
+    return {name: _resolve(name, tables) for name in tables}
+
+
+def settings_for(config: RunConfig) -> tuple[str, dict[str, Any]]:
+    """Return the name and the settings of the preset that a run asks for, or that its task has.
+
+    Args:
+        config: names the task and, perhaps, a preset. Without one, a task starts from the preset
+            that has its id; any other Atari game from ``atari``, any other task that is not Mario
+            from ``gymnasium``. ``none`` is no preset.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    known = presets()
+    name = config.preset
+    if name == NONE or (not name and config.is_mario):
+        return name, {}
+    if not name:
+        task = config.env_name.rpartition(":")[2]
+        name = task if task in known else "atari" if is_atari(task) else "gymnasium"
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(
+            f"--preset {name!r} is unknown: choose from {', '.join(sorted(known))} and {NONE}."
+            + hint
+        )
+    return name, known[name]
+
+
+def _resolve(name: str, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a preset's settings over those of the presets it is based on."""
+    own = dict(tables[name])
+    base = own.pop(BASE, None)
+    settings = _resolve(base, tables) if base else {}
+    lists = {key: tuple(value) for key, value in own.items() if isinstance(value, list)}
+    return {**settings, **own, **lists}
