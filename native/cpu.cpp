@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "console.hpp"
+#include "followers.hpp"
 
 namespace nes {
 
@@ -204,29 +205,19 @@ void Console::run_instructions(const int limit) {
         &&op_F8, &&op_F9, &&op_xx, &&op_xx, &&op_xx, &&op_FD, &&op_FE, &&op_xx,
     };
 
-// Runs the next instruction. The jump is repeated behind every instruction, so that the host learns
-// for each one apart what tends to follow it. Four bytes can be fetched anywhere in ROM, but the last
-// three may belong to RAM.
-#define FETCH()                                                                      \
-    do {                                                                             \
-        const unsigned offset = pc - 0x8000;                                         \
-        if (offset >= 0x7FFD) goto leave;                                            \
-        const u8* at = program + offset;                                             \
-        word = at[0] | at[1] << 8 | at[2] << 16 | static_cast<u32>(at[3]) << 24;     \
-        goto* labels[word & 0xFF];                                                   \
-    } while (false)
-#define NEXT()                                       \
-    do {                                             \
-        if (!kFast || cycle >= limit) goto leave;    \
-        FETCH();                                     \
-    } while (false)
+// Fetches and runs an instruction. The jump is repeated behind every instruction, so that the host
+// learns for each one apart what tends to follow it. The last three bytes of ROM are left to the slow
+// case, because an instruction there may reach over their end.
+#define IS(code)     if ((word & 0xFF) == 0x##code) goto op_##code;
+#define FETCH(followers)                                                                 do {                                                                                     const unsigned offset = pc - 0x8000;                                                 if (offset >= 0x7FFD) goto leave;                                                    const u8* at = program + offset;                                                     word = at[0] | at[1] << 8 | at[2] << 16 | static_cast<u32>(at[3]) << 24;             followers goto* labels[word & 0xFF];                                             } while (false)
+#define NEXT(code)                                       do {                                                     if (!kFast || cycle >= limit) goto leave;            FETCH(FOLLOWERS_##code);                         } while (false)
 
 #define OP(code, length, cycles, ...)      \
     op_##code : {                          \
         __VA_ARGS__;                       \
         pc += (length);                    \
         cycle += static_cast<int>(cycles); \
-        NEXT();                            \
+        NEXT(code);                        \
     }
 #define JUMP(code, cycles, ...) OP(code, 0, cycles, __VA_ARGS__)
 #define BRANCH(code, condition)                                        \
@@ -238,7 +229,7 @@ void Console::run_instructions(const int limit) {
             cycle += (target ^ pc) & 0xFF00 ? 3 : 1;                   \
             pc = target;                                               \
         }                                                              \
-        NEXT();                                                        \
+        NEXT(code);                                                    \
     }
 // Reading or writing any address. In the fast case this must come before anything else is changed.
 #define LOAD(value, address)                                \

@@ -31,7 +31,7 @@ void Ppu::power_on() {
 void Ppu::begin_frame(u8* picture) {
     picture_ = picture;
     clock_ = 0;
-    colours_known_ = tiles_known_ = false;
+    colours_known_ = tiles_known_ = line_sprites_known_ = false;
 }
 
 int Ppu::earliest_vblank() const {
@@ -171,14 +171,19 @@ void Ppu::find_sprites() {
     if (s_.sprites_known) return;
     s_.sprites_known = 1;
     s_.sprite_count = 0;
-    std::memset(s_.sprites, 0, sizeof s_.sprites);
     // The look-up is done at the end of every picture row, and not again before the next picture.
-    const int above = s_.row >= 2 && s_.row <= kLastPictureRow ? s_.row - 2 : kScreenHeight - 1;
-    for (int i = s_.oam_address / 4; i < 64; ++i) {
-        const int below_top = above - s_.oam[4 * i];
+    const int line = s_.row >= 2 && s_.row <= kLastPictureRow ? s_.row - 2 : kScreenHeight - 1;
+    if (picture_ != nullptr) {
+        if (!line_sprites_known_) find_sprites_of_all_lines();
+        s_.sprite_count = line_sprite_counts_[line];
+        std::memcpy(s_.sprites, line_sprites_[line], sizeof s_.sprites);
+        return;
+    }
+    std::memset(s_.sprites, 0, sizeof s_.sprites);
+    for (int i = s_.oam_address / 4; i < 64 && s_.sprite_count < 8; ++i) {
+        const int below_top = line - s_.oam[4 * i];
         if (below_top >= 0 && below_top < sprite_height()) {
             s_.sprites[s_.sprite_count++] = static_cast<u8>(i);
-            if (s_.sprite_count == 8) return;
         }
     }
 }
@@ -191,15 +196,11 @@ int Ppu::find_hit(int y, int begin, int end) const {
     for (int x = std::max({begin, left, edge_shown ? 0 : 8}); x < std::min(end, left + 8); ++x) {
         if (((row >> (8 * (x - left))) & 3) == 0) continue;
         const int tiles = (s_.fine_x + x) / 8 - (s_.fine_x + begin) / 8;
-        const u64 tile = background_tile_row(tiles_right(s_.address, tiles));
-        if ((tile >> (8 * ((s_.fine_x + x) % 8))) & 3) return x;
+        const unsigned tile = background_tile(tiles_right(s_.address, tiles));
+        const u64 pixels = rom_.tile_rows[8 * tile + ((s_.address >> 12) & 7)];
+        if ((pixels >> (8 * ((s_.fine_x + x) % 8))) & 3) return x;
     }
     return -1;
-}
-
-unsigned Ppu::name_table_index(u16 address) const {
-    return rom_.vertical_mirroring ? address & 0x07FF
-                                   : ((address >> 1) & 0x0400) | (address & 0x03FF);
 }
 
 u8 Ppu::read_memory(u16 address) const {
@@ -207,12 +208,6 @@ u8 Ppu::read_memory(u16 address) const {
     if (address < 0x2000) return rom_.character[address];
     if (address < 0x3F00) return s_.name_tables[name_table_index(address)];
     return s_.palette[palette_index(address)];
-}
-
-u64 Ppu::background_tile_row(u16 address) const {
-    const unsigned page = s_.control & 0x10 ? 256 : 0;
-    const unsigned tile = s_.name_tables[name_table_index(address)];
-    return rom_.tile_rows[8 * (page + tile) + ((address >> 12) & 7)];
 }
 
 u64 Ppu::sprite_row(const u8* sprite, int y) const {
@@ -239,6 +234,12 @@ u64 Ppu::sprite_row(const u8* sprite, int y) const {
     return attributes & 0x40 ? __builtin_bswap64(pixels) : pixels;
 }
 
+// To be called before anything changes that decides which sprites are on which line.
+void Ppu::change_sprites() {
+    find_sprites();
+    line_sprites_known_ = false;
+}
+
 u8 Ppu::read_status() {
     const u8 status = (s_.in_vblank << 7) | (s_.sprite0_hit << 6);
     s_.in_vblank = 0;
@@ -257,7 +258,7 @@ u8 Ppu::read_data() {
 }
 
 void Ppu::write_control(u8 value) {
-    if ((value ^ s_.control) & 0x20) find_sprites();
+    if ((value ^ s_.control) & 0x20) change_sprites();
     if ((value ^ s_.control) & 0x10) tiles_known_ = false;
     s_.control = value;
     s_.next_address = (s_.next_address & ~0x0C00) | ((value & 3) << 10);
@@ -297,17 +298,17 @@ void Ppu::write_data(u8 value) {
 
 void Ppu::write_oam_address(u8 value) {
     if (value == s_.oam_address) return;
-    find_sprites();
+    change_sprites();
     s_.oam_address = value;
 }
 
 void Ppu::write_oam(u8 value) {
-    find_sprites();
+    change_sprites();
     s_.oam[s_.oam_address++] = value;
 }
 
 void Ppu::copy_to_oam(const u8* page) {
-    find_sprites();
+    change_sprites();
     const std::size_t first = 256 - s_.oam_address;
     std::memcpy(s_.oam + s_.oam_address, page, first);
     std::memcpy(s_.oam, page + first, 256 - first);

@@ -64,10 +64,17 @@ class Ppu {
     void copy_horizontal() { s_.address = (s_.address & ~0x041F) | (s_.next_address & 0x041F); }
     void copy_vertical() { s_.address = (s_.address & ~0x7BE0) | (s_.next_address & 0x7BE0); }
     void increment_y();
+    void change_sprites();
 
-    unsigned name_table_index(u16 address) const;
+    // Where an address of the name tables lies in the console's 2 KiB of them.
+    unsigned name_table_index(unsigned address) const {
+        return rom_.vertical_mirroring ? address & 0x07FF
+                                       : ((address >> 1) & 0x0400) | (address & 0x03FF);
+    }
+    unsigned background_tile(unsigned address) const {
+        return s_.name_tables[name_table_index(address)] + (s_.control & 0x10 ? 256 : 0);
+    }
     u8 read_memory(u16 address) const;
-    u64 background_tile_row(u16 address) const;
     u64 sprite_row(const u8* sprite, int y) const;
     bool sprite0_on_line(int y) const;
     int find_hit(int y, int begin, int end) const;
@@ -78,6 +85,7 @@ class Ppu {
     void draw_sprites(u8* line, int y);
     void find_colours();
     void find_tiles();
+    void find_sprites_of_all_lines();
 
     const Rom& rom_;
     PpuState& s_;
@@ -93,9 +101,12 @@ class Ppu {
     };
     bool colours_known_ = false;
     bool tiles_known_ = false;
+    bool line_sprites_known_ = false;
     u16 tiles_address_ = 0;
     u8 colours_[32];  // the colour numbers of the 32 palette indices
     Tile tiles_[kTilesOnLine];
+    u8 line_sprite_counts_[kScreenHeight];  // the sprites that the look-up on a line finds
+    u8 line_sprites_[kScreenHeight][8];
 };
 
 // The address register one tile further to the right, in the next name table after the last column.

@@ -48,19 +48,31 @@ void Ppu::find_colours() {
 
 // The eight lines of a row of tiles show the same tiles.
 void Ppu::find_tiles() {
-    const unsigned page = s_.control & 0x10 ? 256 : 0;
     u16 address = s_.address;
-    for (int i = 0; i < kTilesOnLine; ++i) {
+    for (Tile& tile : tiles_) {
         const unsigned attribute_address =
             0x03C0 | (address & 0x0C00) | ((address >> 4) & 0x38) | ((address >> 2) & 0x07);
-        const u8 attributes = s_.name_tables[name_table_index(attribute_address)];
+        const unsigned attributes = s_.name_tables[name_table_index(attribute_address)];
         const u64 palette = (attributes >> (((address >> 4) & 4) | (address & 2))) & 3;
-        tiles_[i].rows = &rom_.tile_rows[8 * (page + s_.name_tables[name_table_index(address)])];
-        tiles_[i].palette = palette * (4 * kEveryByte);
+        tile.rows = &rom_.tile_rows[8 * background_tile(address)];
+        tile.palette = palette * (4 * kEveryByte);
         address = next_tile(address);
     }
     tiles_address_ = s_.address & 0x0FFF;
     tiles_known_ = true;
+}
+
+void Ppu::find_sprites_of_all_lines() {
+    std::memset(line_sprite_counts_, 0, sizeof line_sprite_counts_);
+    std::memset(line_sprites_, 0, sizeof line_sprites_);
+    for (int i = s_.oam_address / 4; i < 64; ++i) {
+        const int top = s_.oam[4 * i];
+        for (int line = top; line < std::min(top + sprite_height(), kScreenHeight); ++line) {
+            u8& count = line_sprite_counts_[line];
+            if (count < 8) line_sprites_[line][count++] = static_cast<u8>(i);
+        }
+    }
+    line_sprites_known_ = true;
 }
 
 void Ppu::draw_background(u8* line, int begin, int end) {
