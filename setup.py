@@ -16,7 +16,7 @@ else:
     native = Pybind11Extension(
         "mario_a3c._native",
         sorted(str(path) for path in Path("native").glob("*.cpp")),
-        depends=sorted(str(path) for path in Path("native").glob("*.hpp")),
+        depends=sorted(str(path) for path in Path("native").glob("*.[hi]*")),
         cxx_std=17,
         extra_compile_args=["-O3"],
         optional=True,

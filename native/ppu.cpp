@@ -1,3 +1,4 @@
+// When things happen: vertical blank, the flags, and how the address register wanders with the beam.
 #include "ppu.hpp"
 
 #include <algorithm>
@@ -8,14 +9,8 @@ namespace nes {
 namespace {
 
 constexpr int kColumns = 341;
-constexpr int kLastPictureRow = 240;
 constexpr int kVblankRow = 242;
 constexpr int kRows = 262;
-
-u8 palette_index(u16 address) {
-    const u8 index = address & 0x1F;
-    return (index & 0x13) == 0x10 ? index & 0x0F : index;  // the sprites' colour 0 is a mirror
-}
 
 }  // namespace
 
@@ -159,159 +154,6 @@ void Ppu::increment_y() {
     } else if (tile_row != 31) {
         s_.address |= (tile_row + 1) << 5;
     }
-}
-
-bool Ppu::sprite0_on_line(int y) const {
-    if (s_.sprites_known && y == s_.row - 1) return s_.sprite_count > 0 && s_.sprites[0] == 0;
-    const int below_top = (y == 0 ? kScreenHeight : y) - 1 - s_.oam[0];
-    return s_.oam_address < 4 && below_top >= 0 && below_top < sprite_height();
-}
-
-void Ppu::find_sprites() {
-    if (s_.sprites_known) return;
-    s_.sprites_known = 1;
-    s_.sprite_count = 0;
-    // The look-up is done at the end of every picture row, and not again before the next picture.
-    const int line = s_.row >= 2 && s_.row <= kLastPictureRow ? s_.row - 2 : kScreenHeight - 1;
-    if (picture_ != nullptr) {
-        if (!line_sprites_known_) find_sprites_of_all_lines();
-        s_.sprite_count = line_sprite_counts_[line];
-        std::memcpy(s_.sprites, line_sprites_[line], sizeof s_.sprites);
-        return;
-    }
-    std::memset(s_.sprites, 0, sizeof s_.sprites);
-    for (int i = s_.oam_address / 4; i < 64 && s_.sprite_count < 8; ++i) {
-        const int below_top = line - s_.oam[4 * i];
-        if (below_top >= 0 && below_top < sprite_height()) {
-            s_.sprites[s_.sprite_count++] = static_cast<u8>(i);
-        }
-    }
-}
-
-// The first pixel of line y, from `begin` and before `end`, in which sprite 0 meets the background.
-int Ppu::find_hit(int y, int begin, int end) const {
-    const bool edge_shown = (s_.mask & 0x06) == 0x06;
-    const int left = s_.oam[3];
-    const u64 row = sprite_row(&s_.oam[0], y);
-    for (int x = std::max({begin, left, edge_shown ? 0 : 8}); x < std::min(end, left + 8); ++x) {
-        if (((row >> (8 * (x - left))) & 3) == 0) continue;
-        const int tiles = (s_.fine_x + x) / 8 - (s_.fine_x + begin) / 8;
-        const unsigned tile = background_tile(tiles_right(s_.address, tiles));
-        const u64 pixels = rom_.tile_rows[8 * tile + ((s_.address >> 12) & 7)];
-        if ((pixels >> (8 * ((s_.fine_x + x) % 8))) & 3) return x;
-    }
-    return -1;
-}
-
-u8 Ppu::read_memory(u16 address) const {
-    address &= 0x3FFF;
-    if (address < 0x2000) return rom_.character[address];
-    if (address < 0x3F00) return s_.name_tables[name_table_index(address)];
-    return s_.palette[palette_index(address)];
-}
-
-u64 Ppu::sprite_row(const u8* sprite, int y) const {
-    const int height = sprite_height();
-    const int tile = sprite[1];
-    const int attributes = sprite[2];
-    // Negative where a line shows the sprites found for another one (line 0 does); the odd address
-    // that this gives is what nes-py computes.
-    int row = (y - static_cast<u8>(sprite[0] + 1)) % height;
-    if (attributes & 0x80) row ^= height - 1;
-    int address;
-    if (height == 8) {
-        address = 16 * tile + row + (s_.control & 0x08 ? 0x1000 : 0);
-    } else {
-        address = (16 * (tile & 0xFE) + ((row & 7) | ((row & 8) << 1))) | ((tile & 1) << 12);
-    }
-    u64 pixels;
-    if ((address & ~0x1FF7) == 0) {
-        pixels = rom_.tile_rows[8 * (address >> 4) + (address & 7)];
-    } else {
-        pixels = decode_tile_row(read_memory(static_cast<u16>(address)),
-                                 read_memory(static_cast<u16>(address + 8)));
-    }
-    return attributes & 0x40 ? __builtin_bswap64(pixels) : pixels;
-}
-
-// To be called before anything changes that decides which sprites are on which line.
-void Ppu::change_sprites() {
-    find_sprites();
-    line_sprites_known_ = false;
-}
-
-u8 Ppu::read_status() {
-    const u8 status = (s_.in_vblank << 7) | (s_.sprite0_hit << 6);
-    s_.in_vblank = 0;
-    s_.first_write = 1;
-    return status;
-}
-
-u8 Ppu::read_data() {
-    const u16 address = s_.address & 0x3FFF;
-    const u8 value = read_memory(address);
-    s_.address += s_.control & 0x04 ? 32 : 1;
-    if (address >= 0x3F00) return value;
-    const u8 delayed = s_.data_buffer;
-    s_.data_buffer = value;
-    return delayed;
-}
-
-void Ppu::write_control(u8 value) {
-    if ((value ^ s_.control) & 0x20) change_sprites();
-    if ((value ^ s_.control) & 0x10) tiles_known_ = false;
-    s_.control = value;
-    s_.next_address = (s_.next_address & ~0x0C00) | ((value & 3) << 10);
-}
-
-void Ppu::write_scroll(u8 value) {
-    if (s_.first_write) {
-        s_.next_address = (s_.next_address & ~0x001F) | (value >> 3);
-        s_.fine_x = value & 7;
-    } else {
-        s_.next_address = (s_.next_address & ~0x73E0) | ((value & 7) << 12) | ((value & 0xF8) << 2);
-    }
-    s_.first_write ^= 1;
-}
-
-void Ppu::write_address(u8 value) {
-    if (s_.first_write) {
-        s_.next_address = (s_.next_address & 0x00FF) | ((value & 0x3F) << 8);
-    } else {
-        s_.next_address = (s_.next_address & 0xFF00) | value;
-        s_.address = s_.next_address;
-    }
-    s_.first_write ^= 1;
-}
-
-void Ppu::write_data(u8 value) {
-    const u16 address = s_.address & 0x3FFF;
-    if (address >= 0x3F00) {
-        s_.palette[palette_index(address)] = value;
-        colours_known_ = false;
-    } else if (address >= 0x2000) {
-        s_.name_tables[name_table_index(address)] = value;
-        tiles_known_ = false;
-    }
-    s_.address += s_.control & 0x04 ? 32 : 1;
-}
-
-void Ppu::write_oam_address(u8 value) {
-    if (value == s_.oam_address) return;
-    change_sprites();
-    s_.oam_address = value;
-}
-
-void Ppu::write_oam(u8 value) {
-    change_sprites();
-    s_.oam[s_.oam_address++] = value;
-}
-
-void Ppu::copy_to_oam(const u8* page) {
-    change_sprites();
-    const std::size_t first = 256 - s_.oam_address;
-    std::memcpy(s_.oam + s_.oam_address, page, first);
-    std::memcpy(s_.oam, page + first, 256 - first);
 }
 
 }  // namespace nes

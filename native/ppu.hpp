@@ -8,6 +8,8 @@
 
 namespace nes {
 
+constexpr int kLastPictureRow = kScreenHeight;  // row 0 is the pre-render line
+
 class Ppu {
   public:
     Ppu(const Rom& rom, PpuState& state) : rom_(rom), s_(state) {}

@@ -62,19 +62,6 @@ void Ppu::find_tiles() {
     tiles_known_ = true;
 }
 
-void Ppu::find_sprites_of_all_lines() {
-    std::memset(line_sprite_counts_, 0, sizeof line_sprite_counts_);
-    std::memset(line_sprites_, 0, sizeof line_sprites_);
-    for (int i = s_.oam_address / 4; i < 64; ++i) {
-        const int top = s_.oam[4 * i];
-        for (int line = top; line < std::min(top + sprite_height(), kScreenHeight); ++line) {
-            u8& count = line_sprite_counts_[line];
-            if (count < 8) line_sprites_[line][count++] = static_cast<u8>(i);
-        }
-    }
-    line_sprites_known_ = true;
-}
-
 void Ppu::draw_background(u8* line, int begin, int end) {
     if (!tiles_known_ || tiles_address_ != (s_.address & 0x0FFF)) find_tiles();
     const int fine_y = (s_.address >> 12) & 7;
