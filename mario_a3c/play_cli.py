@@ -14,11 +14,12 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, write_atomically
+from mario_a3c.checkpoint import Agent, CheckpointError, load_agent
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.engines import check_stage, choose_engine, make_engine
 from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.traces import Trace, replay_pictures
+from mario_a3c.files import write_atomically
 from mario_a3c.playing import AgentPlayer, PlayedEpisode, Player, RandomPlayer, play_episodes
 from mario_a3c.video import write_video
 from mario_a3c.window import NoDisplayError, Window, WindowClosedError

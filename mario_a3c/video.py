@@ -53,24 +53,24 @@ class VideoWriter:
             "libx264", rate=Fraction(frames_per_second), options={"crf": "20", "preset": "veryfast"}
         )
         self._stream.pix_fmt = "yuv420p"
-        self._size = (0, 0)
+        self._size: tuple[int, ...] = ()
         self.frames = 0
 
     def write(self, picture: NDArray[np.uint8]) -> None:
         """Add a picture, ``uint8 [height, width, 3]`` RGB, of the same size as the others."""
-        if self._scale > 1:
-            picture = picture.repeat(self._scale, axis=0).repeat(self._scale, axis=1)
-        height, width = picture.shape[:2]
+        size = picture.shape[:2]
         if not self.frames:
-            self._size = (height, width)
-            self._stream.height = height + height % 2
-            self._stream.width = width + width % 2
-        if (height, width) != self._size:
+            self._size = size
+        if size != self._size:
             expected = "x".join(map(str, self._size))
-            raise ValueError(f"A picture is {height}x{width}, the first one was {expected}.")
-        if height % 2 or width % 2:  # yuv420p has one colour for two by two pixels
-            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            raise ValueError(f"A picture is {size[0]}x{size[1]}, the first one was {expected}.")
+        picture = picture.repeat(self._scale, axis=0).repeat(self._scale, axis=1)
+        height, width = picture.shape[:2]
+        # yuv420p has one colour for two by two pixels.
+        picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if not self.frames:
+            self._stream.height, self._stream.width = picture.shape[:2]
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         self._container.mux(self._stream.encode(frame))
         self.frames += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,18 @@ class _UnbootedEnv(SuperMarioBrosEnv):
 
     def _skip_start_screen(self) -> None:
         pass
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """A state of a console, and the console whose cartridge it goes on reading from.
+
+    A nes-py snapshot points into the cartridge of the console that it was first taken on, even
+    when it is loaded into another one, so that console must stay alive for as long.
+    """
+
+    state: Any
+    cartridge: SuperMarioBrosEnv
 
 
 class NesPyEngine:
@@ -41,7 +54,8 @@ class NesPyEngine:
         booted = SuperMarioBrosEnv(lost_levels, target)
         others = [_UnbootedEnv(lost_levels, target) for _ in range(num_games - 1)]
         self._games = [booted, *others]
-        self._beginning = booted.dump_state()
+        self._cartridges = list(self._games)
+        self._beginning = self.save(0)
         self._luma = np.empty(SCREEN_SHAPE[:2], dtype=np.uint8)
         self.ram = np.empty((num_games, RAM_SIZE), dtype=np.uint8)
         for game in range(num_games):
@@ -91,7 +105,7 @@ class NesPyEngine:
 
     def save(self, game: int) -> Any:
         """Return a snapshot of one console; it lives in this process only."""
-        return self._games[game].dump_state()
+        return _Snapshot(self._games[game].dump_state(), self._cartridges[game])
 
     def load(self, game: int, state: Any) -> None:
         """Put one console into a saved state.
@@ -99,10 +113,10 @@ class NesPyEngine:
         Raises:
             ValueError: if the state is not a snapshot of this engine.
         """
-        try:
-            self._games[game].load_state(state)
-        except TypeError:
-            raise ValueError("This is not a snapshot of the nes-py engine.") from None
+        if not isinstance(state, _Snapshot):
+            raise ValueError("This is not a snapshot of the nes-py engine.")
+        self._games[game].load_state(state.state)
+        self._cartridges[game] = state.cartridge
         self.ram[game] = self._games[game].ram
 
     def close(self) -> None:

@@ -1,0 +1,306 @@
+"""The Mario task against the bare environment, on real frames."""
+
+import numpy as np
+import pytest
+from gym_super_mario_bros import actions as original_actions
+from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode
+
+from mario_a3c.envs import engines
+from mario_a3c.envs.actions import controller_bytes
+from mario_a3c.envs.endings import EndReason
+from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.envs.nes_py_engine import NesPyEngine
+from mario_a3c.envs.rewards import REWARDS, RewardWeights
+from tests.mario import decisions, needs_native, on_both_engines, recorded, same
+
+NOOP, RIGHT, RIGHT_JUMP = 0, 1, 2
+
+
+def slow_observation(screen):
+    """Area averaging as it is defined, in integers: each pixel is cut into 7 x 21 pieces."""
+    luma = (screen.astype(int) * [77, 150, 29]).sum(axis=2) >> 8
+    rows = luma.repeat(7, axis=0).reshape(84, 20, 256).sum(axis=1)
+    total = rows.repeat(21, axis=1).reshape(84, 84, 64).sum(axis=2)
+    return (total + 640) // 1280
+
+
+def slow_reward(weights, before, after, frame_skip=4):
+    """The reward of a decision inside one map, from what the bare environment tells."""
+    reward = weights.step
+    reward += weights.ground * min(after["furthest"] - before["furthest"], 16)
+    moved = after["x_pos"] - before["x_pos"]
+    reward += weights.velocity * (moved if abs(moved) <= 5 * frame_skip else 0)
+    reward += weights.clock * max(before["time"] - after["time"], 0)
+    reward += weights.score * max(after["score"] - before["score"], 0)
+    reward += weights.completion * after["flag_get"]
+    return reward + weights.death * (after["is_dying"] or after["is_dead"])
+
+
+def memory_of(env, game):
+    """The memory of a console of nes-py, to be written to."""
+    assert isinstance(env.engine, NesPyEngine)
+    return env.engine._games[game].ram
+
+
+@pytest.mark.parametrize("weights", [*REWARDS.values(), RewardWeights(step=-0.02)])
+@on_both_engines
+def test_an_episode_is_what_the_bare_environment_plays(engine, weights):
+    trace = recorded("1-4")
+    bare = SuperMarioBrosEnv(target=(1, 4))
+    _, info = bare.reset()
+    before = {**info, "furthest": info["x_pos"]}
+    env = MarioVectorEnv(
+        1, 1, 4, engine=engine, action_set="complex", noop_max=0, reward=weights, log_buttons=True
+    )
+    observation, infos = env.reset()
+    assert (observation == slow_observation(bare.screen)).all()
+    buttons = list(trace.buttons)
+    returned = 0.0
+    previous = observation
+    for action in decisions(trace):
+        for _ in range(4):
+            _, _, over, _, info = bare.step(buttons.pop(0))
+            if over:
+                break
+        after = {**info, "furthest": max(info["x_pos"], before["furthest"])}
+        observation, reward, terminated, truncated, infos = env.step(same(action, 1))
+        assert reward == pytest.approx(slow_reward(weights, before, after), abs=1e-5)
+        returned += float(reward[0])
+        assert not truncated
+        assert terminated == over
+        if not over:
+            assert (observation[:, :3] == previous[:, 1:]).all()
+            assert (observation[0, 3] == slow_observation(bare.screen)).all()
+            assert infos["x"] == info["x_pos"]
+            assert infos["time"] == info["time"]
+            assert infos["score"] == info["score"]
+        before, previous = after, observation
+    final = infos["final_info"]
+    assert over
+    assert final["completed"]
+    assert final["end_reason"] == EndReason.COMPLETED
+    assert final["episode_return"] == pytest.approx(returned)
+    assert final["episode_length"] == len(decisions(trace))
+    assert final["max_x"] == after["furthest"]
+    assert final["buttons"][0] == trace.buttons
+
+
+@needs_native
+def test_both_engines_make_the_same_environment():
+    envs = [MarioVectorEnv(4, 1, 2, engine=name) for name in ("nes-py", "native")]
+    first, second = (env.reset(seed=5)[0] for env in envs)
+    assert (first == second).all()
+    generator = np.random.default_rng(0)
+    ended = 0
+    for _ in range(100):
+        chosen = generator.choice([0, 1, 2, 3, 4, 4, 4, 6], 4)
+        one, other = (env.step(chosen) for env in envs)
+        for mine, theirs in zip(one[:4], other[:4], strict=True):
+            assert np.array_equal(mine, theirs)
+        for name in ("x", "max_x", "time", "score", "completed", "frames"):
+            assert (one[4][name] == other[4][name]).all()
+        ended += int((one[2] | one[3]).sum())
+    assert ended
+
+
+def test_a_game_that_warps_to_another_stage_ends_without_completing_it():
+    env = MarioVectorEnv(2, 1, 2, engine="nes-py", noop_max=0)
+    env.reset()
+    env.step(same(NOOP, 2))
+    memory_of(env, 0)[0x075F] = 3  # world 4, as the warp zone does
+    _, reward, terminated, truncated, infos = env.step(same(NOOP, 2))
+    assert terminated.tolist() == [True, False]
+    assert not truncated.any()
+    assert infos["final_info"]["end_reason"][0] == EndReason.LEFT_STAGE
+    assert not infos["final_info"]["completed"][0]
+    assert not reward[0]
+
+
+def test_the_flag_of_another_stage_is_no_completion_and_the_own_one_is():
+    env = MarioVectorEnv(2, 1, 2, engine="nes-py", noop_max=0)
+    env.reset()
+    env.step(same(NOOP, 2))
+    memory_of(env, 0)[0x075F] = 3
+    for game in range(2):
+        memory_of(env, game)[0x0770] = 2  # end of the world: the axe has been reached
+    _, reward, terminated, _, infos = env.step(same(NOOP, 2))
+    assert terminated.all()
+    assert infos["final_info"]["completed"].tolist() == [False, True]
+    assert infos["completed"].tolist() == [False, True]
+    assert reward.tolist() == [0.0, 1.5]
+
+
+def test_ended_games_begin_again_in_the_same_step():
+    env = MarioVectorEnv(3, 1, 1, engine="nes-py", noop_max=0, max_episode_steps=4)
+    assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    beginning, _ = env.reset()
+    for _ in range(2):
+        env.step(same(RIGHT, 3))
+    env.reset(options={"reset_mask": np.array([False, True, False])})
+    before, *_ = env.step(same(RIGHT, 3))
+    observation, _, terminated, truncated, infos = env.step(same(RIGHT, 3))
+    assert not terminated.any()
+    assert truncated.tolist() == [True, False, True]
+    assert infos["_final_obs"].tolist() == infos["_final_info"].tolist() == truncated.tolist()
+    assert infos["final_obs"][1] is None
+    for game in (0, 2):
+        assert (observation[game] == beginning[game]).all()
+        assert (infos["final_obs"][game][:3] == before[game][1:]).all()
+        assert not (infos["final_obs"][game] == beginning[game]).all()
+    final = infos["final_info"]
+    assert final["episode_length"][[0, 2]].tolist() == [4, 4]
+    assert (final["max_x"][[0, 2]] > infos["max_x"][[0, 2]]).all()
+    assert "final_info" not in env.step(same(RIGHT, 3))[4]
+
+
+def test_observations_do_not_change_when_the_games_go_on():
+    env = MarioVectorEnv(1, 1, 1, engine="nes-py", max_episode_steps=2)
+    kept = [env.reset(seed=0)[0]]
+    kept += [env.step(same(RIGHT, 1))[0] for _ in range(3)]
+    copies = [observation.copy() for observation in kept]
+    for _ in range(3):
+        env.step(same(RIGHT, 1))
+    assert all((one == other).all() for one, other in zip(kept, copies, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason", "decisions_made"),
+    [
+        ({"max_actions": 5}, EndReason.REPEATED, 5),
+        ({"stall_limit": 7}, EndReason.STALLED, 7),
+        ({"max_episode_steps": 3}, EndReason.TIME_LIMIT, 3),
+    ],
+)
+def test_an_episode_that_goes_nowhere_is_truncated(settings, reason, decisions_made):
+    limits = {"max_actions": 0, "stall_limit": 0, "max_episode_steps": 0, **settings}
+    env = MarioVectorEnv(1, 1, 1, engine="nes-py", noop_max=0, **limits)
+    env.reset()
+    for decision in range(1, decisions_made + 1):
+        _, reward, terminated, truncated, infos = env.step(same(NOOP, 1))
+        assert truncated[0] == (decision == decisions_made)
+        assert not terminated[0]
+        assert reward[0] == 0
+    assert infos["final_info"]["end_reason"][0] == reason
+
+
+def test_other_actions_in_between_reset_the_count_of_equal_ones():
+    env = MarioVectorEnv(1, 1, 1, engine="nes-py", noop_max=0, max_actions=3)
+    env.reset()
+    for action in (NOOP, NOOP, RIGHT, NOOP, NOOP, RIGHT):
+        assert not env.step(same(action, 1))[3].any()
+
+
+def test_a_stall_can_count_as_a_death():
+    env = MarioVectorEnv(1, 1, 1, engine="nes-py", noop_max=0, stall_limit=2, stall_is_death=True)
+    env.reset()
+    env.step(same(NOOP, 1))
+    _, reward, terminated, truncated, infos = env.step(same(NOOP, 1))
+    assert terminated[0]
+    assert not truncated[0]
+    assert reward[0] == -1.5
+    assert infos["final_info"]["end_reason"][0] == EndReason.STALLED
+
+
+def test_a_game_does_not_depend_on_the_games_beside_it():
+    together = MarioVectorEnv(3, 1, 1, engine="nes-py", max_episode_steps=5)
+    alone = MarioVectorEnv(1, 1, 1, engine="nes-py", max_episode_steps=5)
+    observations, _ = together.reset(seed=7)
+    observation, _ = alone.reset(seed=8)
+    assert (observations[1] == observation[0]).all()
+    for _ in range(12):
+        observations, rewards, *_ = together.step(np.array([NOOP, RIGHT, RIGHT_JUMP]))
+        observation, reward, *_ = alone.step(same(RIGHT, 1))
+        assert (observations[1] == observation[0]).all()
+        assert rewards[1] == reward[0]
+
+
+def test_episodes_begin_with_different_numbers_of_no_op_frames_from_the_seed():
+    counts = []
+    for _ in range(2):
+        env = MarioVectorEnv(
+            4, 1, 1, engine="nes-py", noop_max=20, max_episode_steps=1, log_buttons=True
+        )
+        env.reset(seed=3)
+        logs = [env.step(same(RIGHT, 4))[4]["final_info"]["buttons"] for _ in range(3)]
+        counts.append([len(log) - 4 for step in logs for log in step])
+    assert counts[0] == counts[1]
+    assert len(set(counts[0])) > 4
+    assert 0 <= min(counts[0]) <= max(counts[0]) <= 20
+
+
+@on_both_engines
+def test_watching_every_frame_does_not_change_the_game(engine):
+    pictures = []
+
+    def watch(game, episode, picture):
+        pictures.append((game, episode, picture))
+
+    settings = {"engine": engine, "noop_max": 0, "log_buttons": True}
+    watched = MarioVectorEnv(1, 1, 1, on_frame=watch, **settings)
+    unwatched = MarioVectorEnv(1, 1, 1, **settings)
+    watched.reset()
+    unwatched.reset()
+    over = np.array([False])
+    while not over:  # straight into the first enemy
+        mine, theirs = (env.step(same(RIGHT, 1)) for env in (watched, unwatched))
+        assert (mine[0] == theirs[0]).all()
+        assert mine[4]["frames"] == theirs[4]["frames"]
+        over = mine[2][0]
+        assert over == theirs[2][0]
+    buttons = mine[4]["final_info"]["buttons"][0]
+    assert buttons == theirs[4]["final_info"]["buttons"][0]
+    bare = SuperMarioBrosEnv(target=(1, 1))
+    bare.reset()
+    assert len(pictures) == len(buttons)
+    for (game, episode, picture), byte in zip(pictures, buttons, strict=True):
+        screen = bare.step(byte)[0]
+        assert (game, episode) == (0, 0)
+        assert (picture == screen).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [
+        ("right", original_actions.RIGHT_ONLY),
+        ("simple", original_actions.SIMPLE_MOVEMENT),
+        ("complex", original_actions.COMPLEX_MOVEMENT),
+    ],
+)
+def test_action_sets_press_the_buttons_of_the_original_ones(name, original):
+    presses = {0: "A", 1: "B", 4: "up", 5: "down", 6: "left", 7: "right"}
+    for byte, buttons in zip(controller_bytes(name), original, strict=True):
+        pressed = {button for bit, button in presses.items() if byte >> bit & 1}
+        assert pressed == set(buttons) - {"NOOP"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"world": 9}, "no world 9"),
+        ({"stage": 0}, "no stage 0"),
+        ({"action_set": "fly"}, "'fly' is unknown; choose one of right, simple, complex, pipes"),
+        ({"engine": "warp"}, "'warp' is unknown; choose one of auto, native, nes-py"),
+        ({"num_envs": 0}, "num_envs must be 1 or more, not 0"),
+        ({"noop_max": -1}, "noop_max must be 0 or more, not -1"),
+    ],
+)
+def test_a_bad_setting_is_refused_with_what_is_allowed(settings, told):
+    with pytest.raises(ValueError, match=told):
+        MarioVectorEnv(**{"num_envs": 1, "world": 1, "stage": 1, **settings})
+
+
+def test_stepping_before_the_first_reset_is_refused():
+    env = MarioVectorEnv(1, 1, 1, engine="nes-py")
+    with pytest.raises(ResetNeeded):
+        env.step(same(NOOP, 1))
+
+
+def test_without_the_native_engine_auto_says_why_and_native_is_refused(monkeypatch):
+    monkeypatch.setattr(engines, "native_available", lambda: (False, "there is no compiler"))
+    name, sentence = engines.choose_engine("auto")
+    assert name == "nes-py"
+    assert "there is no compiler" in sentence
+    with pytest.raises(ValueError, match="there is no compiler"):
+        engines.make_engine("native", 1, 1, 1)

@@ -1,0 +1,199 @@
+"""play.py: what it plays, prints, records and refuses."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mario_a3c import play_cli
+from mario_a3c.checkpoint import load_agent, save_agent
+from mario_a3c.config import RunConfig
+from mario_a3c.envs.traces import read_traces
+from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.playing import AgentPlayer, RandomPlayer, play_episodes
+from mario_a3c.replay import completes
+from mario_a3c.video import read_video
+from tests.mario import on_both_engines
+
+QUICK: dict[str, Any] = {"engine": "nes-py", "stall_limit": 8, "max_episode_steps": 14}
+
+
+@pytest.fixture
+def agent(tmp_path):
+    """An agent that has learned nothing, but has opinions."""
+    return make_agent(tmp_path / "agent.safetensors")
+
+
+def make_agent(path, num_actions=7, channels=4, **changes):
+    config = {**RunConfig(engine="nes-py", max_actions=8, stall_limit=12).to_dict(), **changes}
+    torch.manual_seed(0)
+    model = ActorCritic(ModelSpec((channels, 84, 84), num_actions, lstm_size=16))
+    with torch.no_grad():
+        model.get_parameter("policy.weight").mul_(200)
+    save_agent(path, model, {"task": "mario-1-1", "config": config})
+    return path
+
+
+def play(capsys, *arguments):
+    """Run the command line; return its exit status and what it printed and complained of."""
+    words = [str(argument) for argument in arguments]
+    status = play_cli.main([*words, "--engine", "nes-py"])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+@on_both_engines
+def test_episodes_do_not_depend_on_how_many_are_played_side_by_side(agent, engine, stochastic):
+    model = load_agent(agent).model
+    settings = {**QUICK, "engine": engine, "episodes": 5, "seed": 3, "noops": 10}
+
+    def episodes(games):
+        player = AgentPlayer(model, stochastic)
+        played = play_episodes(player, 1, 1, games=games, **settings)
+        return sorted(played, key=lambda episode: episode.number)
+
+    alone = episodes(1)
+    assert len({episode.trace.buttons for episode in alone}) > 1
+    assert episodes(3) == episodes(5) == alone
+
+
+def test_random_episodes_follow_from_the_seed():
+    def buttons(seed):
+        played = play_episodes(RandomPlayer(7), 1, 1, episodes=2, seed=seed, **QUICK)
+        return {episode.number: episode.trace.buttons for episode in played}
+
+    assert buttons(1) == buttons(1) != buttons(2)
+
+
+def test_sampled_actions_follow_the_policy():
+    class Fixed(ActorCritic):
+        def __init__(self):
+            super().__init__(ModelSpec((4, 84, 84), 3))
+
+        def initial_state(self, batch):
+            return (torch.zeros(batch, 1),)
+
+        def act(self, observations, state):
+            chances = torch.tensor([0.2, 0.0, 0.8]).expand(len(observations), 3)
+            return torch.distributions.Categorical(chances), torch.zeros(1), state
+
+    player = AgentPlayer(Fixed(), stochastic=True)
+    generators = [np.random.default_rng(game) for game in range(16)]
+    observations = np.zeros((16, 4, 84, 84), dtype=np.uint8)
+    drawn = np.concatenate([player.act(observations, generators) for _ in range(100)])
+    counts = np.bincount(drawn, minlength=3) / len(drawn)
+    assert counts[1] == 0
+    assert counts[2] == pytest.approx(0.8, abs=0.03)
+    assert (AgentPlayer(Fixed(), stochastic=False).act(observations, generators) == 2).all()
+
+
+def test_json_is_the_last_line_and_sums_up_the_episodes(agent, capsys, tmp_path):
+    trace = tmp_path / "trace.jsonl"
+    status, out, _ = play(
+        capsys, "--checkpoint", agent, "--no-window", "--episodes", 3, "--json", "--trace", trace,
+        "--noops", 9, "--seed", 4, "--stochastic",
+    )  # fmt: skip
+    assert status == 0
+    *lines, last = out.splitlines()
+    summary = json.loads(last)
+    assert list(summary) == [
+        "world", "stage", "episodes", "completions", "completion_rate", "mean_return",
+        "mean_length", "max_x",
+    ]  # fmt: skip
+    assert (summary["world"], summary["stage"], summary["episodes"]) == (1, 1, 3)
+    assert summary["completions"] == summary["completion_rate"] == 0
+    told = [line for line in lines if line.startswith("Episode ")]
+    assert summary["max_x"] == max(int(line.split("x ")[1].split(",")[0]) for line in told)
+    lengths = [int(line.split()[-2]) for line in told]
+    assert summary["mean_length"] == pytest.approx(sum(lengths) / 3)
+    traces = read_traces(trace)
+    assert [set(json.loads(line)) for line in trace.read_text().splitlines()] == 3 * [
+        {"world", "stage", "seed", "noops", "completed", "buttons"}
+    ]
+    for one in traces:
+        assert one.seed == 4
+        assert 0 <= one.noops <= 9
+        assert not any(one.buttons[: one.noops])
+        assert not completes(one)
+    assert sum(len(one.buttons) - one.noops for one in traces) <= 4 * sum(lengths)
+
+
+def test_a_recording_has_every_frame_of_every_episode(agent, capsys, tmp_path):
+    video, trace = tmp_path / "video.mp4", tmp_path / "trace.jsonl"
+    play(
+        capsys, "--checkpoint", agent, "--no-window", "--episodes", 2, "--stochastic",
+        "--record", video, "--trace", trace,
+    )  # fmt: skip
+    frames = sum(len(one.buttons) for one in read_traces(trace))
+    assert sum(1 for _ in read_video(video)) == frames
+
+
+def test_without_a_display_it_says_so_and_records(agent, capsys, tmp_path, monkeypatch):
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = play(capsys, "--checkpoint", agent)
+    assert status == 0
+    assert "There is no display: recording instead, to videos/mario-1-1.mp4." in out
+    assert next(iter(read_video("videos/mario-1-1.mp4"))).shape == (480, 512, 3)
+
+
+def test_a_window_shows_the_same_episode(agent, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr("mario_a3c.window.FRAMES_PER_SECOND", 10_000)
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    for window in ("--window", "--no-window"):
+        arguments = ("--checkpoint", agent, window, "--trace", "trace.jsonl", "--noops", 5)
+        assert play(capsys, *arguments)[0] == 0
+        seen.append(read_traces("trace.jsonl"))
+    assert seen[0] == seen[1]
+    assert not (tmp_path / "videos").exists()
+
+
+def test_underscores_are_taken_for_dashes(agent, capsys):
+    assert play(capsys, "--checkpoint", agent, "--no_window")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--world", "9"], "--world 9 is not allowed: give 1 to 8"),
+        (["--stage", "0"], "--stage 0 is not allowed: give 1 to 4"),
+        (["--episodes", "0"], "--episodes 0 is not allowed: give 1 or more"),
+        (["--noops", "-1"], "--noops -1 is not allowed: give 0 to 255"),
+        (["--seed", "-1"], "--seed -1 is not allowed"),
+        (["--checkpoint", "none.safetensors"], "no checkpoint none.safetensors"),
+        (["--world", "7"], "no checkpoint saved_models/mario-7-1.safetensors"),
+        (["--checkpoint", "cut.safetensors"], "cut.safetensors is damaged"),
+        (["--checkpoint", "foreign.safetensors"], "foreign.safetensors is damaged or not"),
+        (["--checkpoint", "pole.safetensors"], "an agent for CartPole-v1, not for Super Mario"),
+        (["--checkpoint", "wide.safetensors"], "12 actions, but its action set 'simple' has 7"),
+        (["--checkpoint", "deep.safetensors"], "Mario's observations are (4, 84, 84)"),
+        (["--checkpoint", "flying.safetensors"], "The action set 'fly' is unknown"),
+        (["--checkpoint", "agent.safetensors", "--record", "."], "cannot be written"),
+        (["--checkpoint", "agent.safetensors", "--trace", "agent.safetensors/t"], "cannot be"),
+        (["--random", "--checkpoint", "agent.safetensors"], "leave --checkpoint out"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(
+    agent, arguments, told, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cut.safetensors").write_bytes(agent.read_bytes()[:-100])
+    (tmp_path / "foreign.safetensors").write_bytes(b"PK" + bytes(1000))
+    make_agent(tmp_path / "pole.safetensors", env_name="CartPole-v1")
+    make_agent(tmp_path / "wide.safetensors", num_actions=12)
+    make_agent(tmp_path / "deep.safetensors", channels=3)
+    make_agent(tmp_path / "flying.safetensors", action_type="fly")
+    before = sorted(tmp_path.iterdir())
+    status, out, error = play(capsys, *arguments)
+    assert status == 2
+    assert not out
+    assert told in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before

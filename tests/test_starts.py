@@ -1,0 +1,91 @@
+"""Episodes that begin along a recorded way."""
+
+import gc
+from typing import Any
+
+import numpy as np
+
+from mario_a3c.envs.engines import make_engine
+from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.envs.starts import starts_from_trace
+from tests.mario import decisions, on_both_engines, recorded, same
+
+SETTINGS: dict[str, Any] = {"action_set": "complex", "noop_max": 0, "log_buttons": True}
+
+
+@on_both_engines
+def test_an_episode_from_a_start_goes_on_like_the_recorded_one(engine):
+    trace = recorded("1-4")
+    actions = decisions(trace)
+    starts = starts_from_trace(make_engine(engine, 1, 4, 1), trace.buttons, every=10)
+    assert len(starts) == -(-len(actions) // 10)
+    whole = MarioVectorEnv(1, 1, 4, engine=engine, **SETTINGS)
+    later = MarioVectorEnv(1, 1, 4, engine=engine, **SETTINGS)
+    whole.reset()
+    for action in actions[:150]:
+        expected = whole.step(same(action, 1))
+    later.set_starts([starts[15]], 1.0)
+    observation, infos = later.reset()
+    assert (observation == expected[0]).all()
+    assert infos["max_x"] == expected[4]["max_x"]
+    for action in actions[150:]:
+        expected, got = (env.step(same(action, 1)) for env in (whole, later))
+        assert got[1] == expected[1]
+        assert got[2] == expected[2]
+        assert got[2][0] or (got[0] == expected[0]).all()
+    final = got[4]["final_info"]
+    assert final["completed"][0]
+    assert final["from_start"][0]
+    assert not expected[4]["final_info"]["from_start"][0]
+    assert final["buttons"][0] == trace.buttons
+
+
+def test_ground_before_a_start_pays_nothing():
+    right, left = 1, 6
+    start = starts_from_trace(make_engine("nes-py", 1, 1, 1), bytes([0x80]) * 80)[-1]
+    env = MarioVectorEnv(1, 1, 1, engine="nes-py", **SETTINGS)
+    env.set_starts([start], 1.0)
+    _, infos = env.reset()
+    furthest = infos["max_x"]
+    while infos["x"] > furthest - 20:
+        infos = env.step(same(left, 1))[4]
+    furthest = infos["max_x"]
+    total = 0.0
+    while infos["x"] < furthest:
+        _, reward, _, _, infos = env.step(same(right, 1))
+        total += float(reward[0])
+    assert 0 <= total <= 0.01 * 12
+
+
+def test_starts_skip_the_no_op_frames_and_keep_every_nth_decision():
+    buttons = bytes(7) + bytes([0x80]) * 40
+    starts = starts_from_trace(make_engine("nes-py", 1, 1, 1), buttons, noops=7, every=4)
+    assert [len(start.buttons) for start in starts] == [7, 23, 39]
+    assert (starts[0].stack == starts[0].stack[0]).all()
+    assert not (starts[1].stack[3] == starts[0].stack[3]).all()
+
+
+def test_the_asked_share_of_episodes_begins_at_a_start():
+    buttons = bytes([0x80]) * 40
+    starts = starts_from_trace(make_engine("nes-py", 1, 1, 1), buttons, every=5)
+    env = MarioVectorEnv(8, 1, 1, engine="nes-py", noop_max=0, max_episode_steps=1)
+    env.set_starts(starts, 0.5)
+    env.reset(seed=0)
+    elsewhere = [env.step(same(0, 8))[4]["final_info"]["from_start"] for _ in range(12)]
+    assert 0.3 < np.mean(elsewhere) < 0.7
+
+
+def test_a_nes_py_snapshot_outlives_the_console_it_was_taken_on():
+    start = starts_from_trace(make_engine("nes-py", 1, 1, 1), bytes([0x80]) * 40)[-1]
+    gc.collect()
+    filler = [make_engine("nes-py", 1, 2, 1) for _ in range(3)]  # takes the memory that is free
+    games = [make_engine("nes-py", 1, 1, 1) for _ in range(2)]
+    expected, got = games
+    picture = np.zeros((1, 84, 84), dtype=np.uint8)
+    expected.step(np.array([0x80], np.uint8), np.array([len(start.buttons)], np.int32), picture)
+    got.load(0, start.state)
+    for engine in games:
+        engine.step(np.array([0x80], np.uint8), np.array([40], np.int32), picture)
+    assert (expected.ram == got.ram).all()
+    assert (expected.screen(0) == got.screen(0)).all()
+    assert len(filler) == 3
