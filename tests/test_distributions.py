@@ -1,0 +1,66 @@
+"""Policies: what they say about an action is what torch.distributions says."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Normal
+
+from mario_a3c.distributions import DEVIATIONS, LEAST_DEVIATION, GaussianHead, first_step
+
+LOW, HIGH = (-2.0, 0.0, -math.inf), (2.0, 10.0, math.inf)
+
+
+def make_head(deviation: str = "state") -> GaussianHead:
+    torch.manual_seed(1)
+    return GaussianHead(5, LOW, HIGH, deviation)
+
+
+@pytest.mark.parametrize("deviation", DEVIATIONS)
+def test_gaussian_probability_and_entropy_are_the_sums_over_the_elements(deviation):
+    features = torch.randn(7, 4, 5)
+    distribution = make_head(deviation)(features)
+    actions = distribution.sample()
+    mean, scale = distribution.mean, distribution.stddev
+    each = Normal(mean, scale)
+    torch.testing.assert_close(distribution.log_prob(actions), each.log_prob(actions).sum(-1))
+    torch.testing.assert_close(distribution.entropy(), each.entropy().sum(-1))
+    density = torch.exp(-(((actions - mean) / scale) ** 2) / 2) / (scale * math.sqrt(2 * math.pi))
+    torch.testing.assert_close(distribution.log_prob(actions), density.log().sum(-1))
+    assert actions.shape == (7, 4, 3)
+    assert distribution.log_prob(actions).shape == (7, 4)
+
+
+def test_means_lie_inside_the_bounds_that_there_are_and_reach_beyond_where_there_are_none():
+    means = make_head()(100 * torch.randn(500, 5)).mean.detach().numpy()
+    assert (means >= np.array(LOW)).all()
+    assert (means <= np.array(HIGH)).all()
+    assert means[:, 0].max() > 1.9
+    assert means[:, 1].max() > 9.9
+    assert means[:, 2].max() > 20
+
+
+def test_a_fresh_gaussian_covers_its_range_from_the_middle():
+    head = make_head("free")
+    torch.nn.init.zeros_(head.mean.weight)
+    torch.nn.init.zeros_(head.mean.bias)
+    distribution = head(torch.randn(1, 5))
+    torch.testing.assert_close(distribution.mean[0], torch.tensor([0.0, 5.0, 0.0]))
+    width = math.log(2) + LEAST_DEVIATION
+    torch.testing.assert_close(distribution.stddev[0], width * torch.tensor([2.0, 5.0, 1.0]))
+
+
+def test_only_a_state_dependent_deviation_follows_the_observation():
+    features = torch.randn(2, 5)
+    state, free = make_head("state")(features).stddev, make_head("free")(features).stddev
+    assert not torch.allclose(state[0], state[1])
+    assert torch.equal(free[0], free[1])
+
+
+def test_the_first_step_of_a_sequence_keeps_its_distribution():
+    distribution = make_head()(torch.randn(3, 4, 5))
+    first = first_step(distribution)
+    actions = distribution.sample()
+    torch.testing.assert_close(first.log_prob(actions[0]), distribution.log_prob(actions)[0])
+    assert torch.equal(first.mode, distribution.mode[0])
