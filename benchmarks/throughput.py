@@ -1,0 +1,126 @@
+"""How many agent steps a second training makes, and what they cost: emulator and learner apart.
+
+    python benchmarks/throughput.py [--seconds 30] [--engines native nes-py]
+
+Every row is a real run of train.py with two workers and its evaluation process. The emulator's
+share is measured alone: the same number of games, stepped with random actions in one process.
+Measure on an otherwise idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from mario_a3c.envs.mario import MarioVectorEnv
+
+ONE_PASS = ["--epochs", "1", "--minibatches", "1", "--sequence-length", "0"]
+SETTINGS: dict[str, tuple[int, list[str]]] = {
+    "reference, 1 game x 50": (1, ["--preset", "reference", "--num-processes", "2"]),
+    "one pass, 16 games x 20": (16, [*ONE_PASS, "--num-games", "16", "--num-local-steps", "20"]),
+    "one pass, 32 games x 20": (32, [*ONE_PASS, "--num-games", "32", "--num-local-steps", "20"]),
+    "default (sample reuse)": (8, []),
+}
+START_UP = 25.0
+
+
+def measure_training(engine: str, options: list[str], seconds: float) -> dict[str, float]:
+    """Run train.py and return agent steps/s, updates/s and memory once it is under way."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "train.py", "--engine", engine, "--log-path", folder]
+        command += ["--saved-path", folder, "--run-name", "run", "--no-until-solved", *options]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            time.sleep(START_UP)
+            status = Path(folder, "run", "status.json")
+            first = _read(status)
+            time.sleep(seconds)
+            last = _read(status)
+            memory = _memory(process.pid)
+        finally:
+            process.terminate()
+            process.wait()
+    elapsed = last["seconds"] - first["seconds"]
+    return {
+        "steps": (last["steps"] - first["steps"]) / elapsed,
+        "updates": (last["updates"] - first["updates"]) / elapsed,
+        "memory": memory,
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _memory(parent: int) -> float:
+    """Return the memory of a process and its children in GiB, shared pages counted once."""
+    total = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(entry.name) == parent or int(words[1]) == parent:
+                for line in (entry / "smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1])
+        except OSError:
+            continue
+    return total / 2**20
+
+
+def measure_emulator(engine: str, games: int, seconds: float) -> float:
+    """Return the agent steps/s of the environment alone, one process, random actions."""
+    env = MarioVectorEnv(games, 1, 1, engine=engine)
+    env.reset(seed=1)
+    actions = np.random.default_rng(1)
+    steps, begun = 0, time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        env.step(actions.integers(7, size=games))
+        steps += games
+    elapsed = time.perf_counter() - begun
+    env.close()
+    return steps / elapsed
+
+
+def main() -> None:
+    """Measure every setting on every engine and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long each run is measured")
+    parser.add_argument("--engines", nargs="+", default=["native", "nes-py"])
+    arguments = parser.parse_args()
+    table = Table(
+        "engine",
+        "setting",
+        "agent steps/s",
+        "updates/s",
+        "emulator alone, steps/s a core",
+        "memory, GiB",
+        title=f"Training stage 1-1 with two workers on {os.cpu_count()} cores",
+    )
+    for engine in arguments.engines:
+        for name, (games, options) in SETTINGS.items():
+            figures = measure_training(engine, options, arguments.seconds)
+            alone = measure_emulator(engine, games, 3.0)
+            table.add_row(
+                engine,
+                name,
+                f"{figures['steps']:,.0f}",
+                f"{figures['updates']:,.1f}",
+                f"{alone:,.0f}",
+                f"{figures['memory']:.2f}",
+            )
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""A campaign: stage after stage on one machine, until all are solved or the time is over.
+
+Each turn of a stage is a run of ``train.py`` of its own, in a process of its own. What the
+campaign knows stands in ``campaign.json`` and in the folders of the runs, so it can be stopped and
+started again at any point. An unsolved stage gets another turn once the others had theirs: first
+its run goes on, and after every third turn a new one begins with another seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from mario_a3c.files import write_atomically
+
+TURNS_PER_SEED = 3
+POLL = 1.0
+
+
+@dataclass
+class StageRecord:
+    """What a campaign knows of one stage."""
+
+    world: int
+    stage: int
+    seed: int
+    turns: int = 0
+    solved: bool = False
+    run: str = ""
+    seconds: float = 0.0
+    status: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The stage's name, for example ``1-1``."""
+        return f"{self.world}-{self.stage}"
+
+
+class Campaign:
+    """Trains a list of stages with the same options."""
+
+    def __init__(
+        self, folder: Path, stages: Sequence[tuple[int, int]], seed: int, options: Sequence[str]
+    ) -> None:
+        """Begin a campaign, or take up the one that the folder holds.
+
+        Args:
+            folder: for ``campaign.json`` and the runs; made if it is not there.
+            stages: the stages, in the order of their first turns.
+            seed: of the first run of every stage.
+            options: options of ``train.py`` that every run gets.
+        """
+        self.folder, self.options = folder, list(options)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / "campaign.json"
+        known: dict[tuple[int, int], StageRecord] = {}
+        if self._file.exists():
+            for entry in json.loads(self._file.read_text("utf-8")):
+                known[entry["world"], entry["stage"]] = StageRecord(**entry)
+        self.records = [known.get(stage) or StageRecord(*stage, seed=seed) for stage in stages]
+        self._others = [record for stage, record in known.items() if stage not in set(stages)]
+
+    def next_record(self) -> StageRecord | None:
+        """Return the unsolved stage with the fewest turns, or None if all are solved."""
+        unsolved = [record for record in self.records if not record.solved]
+        return min(unsolved, key=lambda record: record.turns, default=None)
+
+    def save(self) -> None:
+        """Write what is known of all stages."""
+        records = [asdict(record) for record in (*self.records, *self._others)]
+        write_atomically(self._file, (json.dumps(records, indent=1) + "\n").encode())
+
+    def take_turn(
+        self,
+        record: StageRecord,
+        hours: float,
+        refresh: Callable[[], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
+        """Train one stage for a turn.
+
+        Args:
+            record: the stage; updated as the run goes on.
+            hours: length of the turn.
+            refresh: called about once a second.
+            interrupted: asked often; true ends the turn, saved.
+        """
+        begun, earlier = time.monotonic(), record.seconds
+        command, folder = self._command(record, hours)
+        with (self.folder / f"{record.name}.log").open("a", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                while process.poll() is None:
+                    record.seconds = earlier + time.monotonic() - begun
+                    record.status = _read_status(folder) or record.status
+                    refresh()
+                    if interrupted():
+                        process.send_signal(signal.SIGINT)
+                        process.wait(timeout=60)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=POLL)
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGINT)
+                    process.wait()
+        record.status = _read_status(folder) or record.status
+        record.solved = bool(record.status.get("solved"))
+        if not interrupted() and not record.solved:
+            record.turns += 1
+        self.save()
+
+    def _command(self, record: StageRecord, hours: float) -> tuple[list[str], Path]:
+        """Return the command of a stage's turn and the folder of its run."""
+        program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
+        program += ["--world", str(record.world), "--stage", str(record.stage)]
+        going_on = record.turns % TURNS_PER_SEED and record.run
+        if going_on or (record.run and (self.folder / record.run / "resume.safetensors").exists()):
+            folder = self.folder / record.run
+            spent = float(record.status.get("seconds", 0.0)) / 3600
+            return [*program, "--resume", str(folder), "--hours", str(spent + hours)], folder
+        if record.turns:
+            record.seed += 1
+        record.run = f"{record.name}-seed{record.seed}"
+        self.save()
+        new = ["--log-path", str(self.folder), "--run-name", record.run, "--hours", str(hours)]
+        return [*program, *new, "--seed", str(record.seed)], self.folder / record.run
+
+
+def _read_status(folder: Path) -> dict[str, Any]:
+    try:
+        status = json.loads((folder / "status.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def run_campaign(
+    campaign: Campaign, hours: float, stage_hours: float, interrupted: Callable[[], bool]
+) -> None:
+    """Give turns to the stages until all are solved, the time is over, or somebody interrupts.
+
+    Args:
+        campaign: the stages.
+        hours: time in all; 0 for no limit.
+        stage_hours: length of a turn.
+        interrupted: asked often; true ends the campaign, to be started again later.
+    """
+    begun = time.monotonic()
+    console = Console()
+    live = Live(console=console, refresh_per_second=1) if console.is_terminal else None
+    with live or contextlib.nullcontext():
+        while not interrupted():
+            left = hours - (time.monotonic() - begun) / 3600 if hours else stage_hours
+            record = campaign.next_record()
+            if record is None or left <= 0:
+                break
+
+            def refresh(current: StageRecord = record) -> None:
+                if live is not None:
+                    live.update(table(campaign.records, current))
+
+            campaign.take_turn(record, min(left, stage_hours), refresh, interrupted)
+            if live is None:
+                print("  ".join(_row(record)), flush=True)
+    if live is None:
+        console.print(table(campaign.records, None))
+
+
+def table(records: Sequence[StageRecord], current: StageRecord | None) -> Table:
+    """Return a table of all stages; the one that is being trained is marked."""
+    shown = Table("stage", "state", "turns", "time", "steps", "mean x", "completed", "evaluation")
+    for record in records:
+        shown.add_row(*_row(record, running=record is current))
+    return shown
+
+
+def _row(record: StageRecord, running: bool = False) -> list[str]:
+    status = record.status
+    state = "solved" if record.solved else "training" if running else "waiting"
+    recent = status.get("recent", {})
+    return [
+        record.name,
+        state,
+        str(record.turns),
+        f"{record.seconds / 60:.1f} min",
+        f"{status.get('steps', 0):,}",
+        f"{recent.get('max_x', 0):.0f}",
+        f"{100 * recent.get('completed', 0):.0f}%",
+        str(status.get("evaluation", "")),
+    ]
