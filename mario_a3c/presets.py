@@ -29,17 +29,20 @@ def settings_for(config: RunConfig) -> tuple[str, dict[str, Any]]:
 
     Args:
         config: names the task and, perhaps, a preset. Without one, a task starts from the preset
-            that has its id; any other Atari game from ``atari``, any other task that is not Mario
-            from ``gymnasium``. ``none`` is no preset.
+            that has its id, for Mario ``mario-4-4`` or the like; any other stage from ``mario``,
+            any other Atari game from ``atari``, any other task from ``gymnasium``. ``none`` is no
+            preset.
 
     Raises:
         ConfigError: there is no such preset.
     """
     known = presets()
     name = config.preset
-    if name == NONE or (not name and config.is_mario):
+    if name == NONE:
         return name, {}
-    if not name:
+    if not name and config.is_mario:
+        name = config.task if config.task in known else "mario"
+    elif not name:
         task = config.env_name.rpartition(":")[2]
         name = task if task in known else "atari" if is_atari(task) else "gymnasium"
     if name not in known:
