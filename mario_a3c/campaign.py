@@ -24,6 +24,7 @@ from rich.live import Live
 from rich.table import Table
 
 from mario_a3c.files import write_atomically
+from mario_a3c.resume import states
 
 TURNS_PER_SEED = 3
 POLL = 1.0
@@ -128,7 +129,7 @@ class Campaign:
         program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
         program += ["--world", str(record.world), "--stage", str(record.stage)]
         going_on = record.turns % TURNS_PER_SEED and record.run
-        if going_on or (record.run and (self.folder / record.run / "resume.safetensors").exists()):
+        if going_on or (record.run and states(self.folder / record.run)):
             folder = self.folder / record.run
             spent = float(record.status.get("seconds", 0.0)) / 3600
             return [*program, "--resume", str(folder), "--hours", str(spent + hours)], folder

@@ -1,26 +1,36 @@
 """Files of weights: agents (small, for playing) and resume states (all a run needs to go on).
 
-Both are safetensors, which hold tensors and JSON and can run nothing. Files are written under a
-temporary name and renamed when they are complete, so a name never stands for half a file.
+Both are safetensors, which hold tensors and JSON and can run nothing. What is read may come from
+anywhere: nothing of it is believed before it was checked, and nothing is allocated for what a file
+only claims.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as deserialize
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from mario_a3c.files import write_atomically
 from mario_a3c.model import ActorCritic, ModelSpec
 
-FORMAT = "mario_a3c/1"
+FORMAT = "mario_a3c/2"
+FORMAT_WITHOUT_DIGEST = "mario_a3c/1"
+LARGEST_FILE = 2**30
+LARGEST_HEADER = 2**20
+MOST_PARAMETERS = 2**26
+"""A resume state, which holds three numbers per parameter, then still fits in `LARGEST_FILE`."""
+_NO_DIGEST = "0" * 64
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_TYPES = (*_FLOATS, torch.int64)
 
 
 class CheckpointError(ValueError):
@@ -35,30 +45,6 @@ class Agent:
     metadata: dict[str, Any]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that ``path`` holds the old content or all of the new, whatever happens.
-
-    Raises:
-        OSError: the disk is full or not writable; ``path`` is then unchanged.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def save_agent(path: Path, model: ActorCritic, metadata: dict[str, Any]) -> None:
     """Write an agent in half precision, which halves its size.
 
@@ -68,12 +54,17 @@ def save_agent(path: Path, model: ActorCritic, metadata: dict[str, Any]) -> None
         path: the file.
         model: its weights and specification are kept.
         metadata: anything JSON can hold: task, steps, config, score.
+
+    Raises:
+        CheckpointError: a weight is not finite, or too large for half precision.
+        OSError: the disk is full or not writable; what stood there is intact.
     """
     tensors = {
         name: value.detach().to("cpu", _saved_type(value)).contiguous()
         for name, value in model.state_dict().items()
     }
-    write_atomically(path, _serialize(tensors, {**metadata, "spec": model.spec.to_dict()}))
+    _check_finite(path, tensors)
+    write_atomically(path, to_bytes(tensors, {**metadata, "spec": model.spec.to_dict()}))
 
 
 def load_agent(path: Path) -> Agent:
@@ -83,30 +74,52 @@ def load_agent(path: Path) -> Agent:
         CheckpointError: the file is missing, damaged, foreign, or holds numbers that are not
             finite.
     """
-    tensors, metadata = _read(path)
-    try:
-        model = ActorCritic(ModelSpec.from_dict(metadata["spec"]))
-        model.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} does not describe a network of ours: {reason}.") from error
+    tensors, metadata = read_tensors(path)
+    spec = described_network(path, metadata)
+    expected = {name: (v.shape, v.dtype) for name, v in outline(spec).state_dict().items()}
+    found = {name: (value.shape, _loaded_type(value)) for name, value in tensors.items()}
+    if found != expected:
+        names = (name for name in expected | found if expected.get(name) != found.get(name))
+        raise CheckpointError(f"{path} does not fit the network it describes, in {min(names)!r}.")
+    model = ActorCritic(spec)
+    model.load_state_dict(tensors)
     model.eval()
     return Agent(model, metadata)
 
 
-def _saved_type(value: Tensor) -> torch.dtype:
-    """Weights are halved; running statistics, which are double, are not."""
-    return torch.float16 if value.dtype == torch.float32 else value.dtype
+def described_network(path: Path, metadata: dict[str, Any]) -> ModelSpec:
+    """Return the network that a checkpoint's metadata describes, once it is known to be possible.
+
+    Raises:
+        CheckpointError: there is no such network, or it is too large.
+    """
+    try:
+        spec = ModelSpec.from_dict(metadata["spec"])
+        outline(spec)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise CheckpointError(f"{path} does not describe a network of ours: {reason}.") from error
+    return spec
 
 
-def save_state(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write the tensors and counters that a run needs to go on."""
-    write_atomically(path, _serialize(tensors, metadata))
+def outline(spec: ModelSpec) -> ActorCritic:
+    """Build a network without memory for its weights: only their names and shapes.
 
-
-def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_state` wrote; raises `CheckpointError` like `load_agent`."""
-    return _read(path)
+    Raises:
+        ValueError: it would have more than `MOST_PARAMETERS` weights.
+    """
+    longest = max((len(v) for v in vars(spec).values() if isinstance(v, tuple | str)), default=0)
+    if longest > 1000:
+        raise ValueError(f"it has a list of {longest:,} entries, and 1,000 are allowed")
+    try:
+        with torch.device("meta"):
+            model = ActorCritic(spec)
+    except RuntimeError as error:
+        raise ValueError("its sizes are impossible") from error
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(f"it has {parameters:,} weights, and {MOST_PARAMETERS:,} are allowed")
+    return model
 
 
 def round_to_half(weights: Tensor) -> None:
@@ -114,29 +127,94 @@ def round_to_half(weights: Tensor) -> None:
     weights.copy_(weights.half())
 
 
-def _serialize(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
-    text = {"format": FORMAT, "metadata": json.dumps(metadata)}
-    return serialize({name: tensor.contiguous() for name, tensor in tensors.items()}, text)
+def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
+    """Return a file's content: safetensors, with a digest over all of it."""
+    text = {"format": FORMAT, "digest": _NO_DIGEST, "metadata": json.dumps(metadata)}
+    content = serialize({name: value.contiguous() for name, value in tensors.items()}, text)
+    return content.replace(_field(_NO_DIGEST), _field(hashlib.sha256(content).hexdigest()), 1)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is damaged or not a checkpoint: {error}.") from error
-    if text.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint of this program.")
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise CheckpointError(f"{path} holds numbers that are not finite, in {name!r}.")
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint's tensors and metadata.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, foreign, a link out of its folder, too
+            large, or holds numbers that are not finite.
+    """
+    content = _read_bytes(path)
+    text = _header_text(path, content)
     try:
         metadata = json.loads(text["metadata"])
-    except (KeyError, ValueError) as error:
+        tensors = deserialize(content)
+    except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} holds metadata that cannot be read.") from error
+    except (SafetensorError, OSError, RuntimeError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {str(error).rstrip('.')}.") from error
     if not isinstance(metadata, dict):
         raise CheckpointError(f"{path} holds metadata that cannot be read.")
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES:
+            raise CheckpointError(f"{path} holds numbers of an odd kind, in {name!r}.")
+    _check_finite(path, tensors)
     return tensors, metadata
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Read a file that is a file, where it says it is, and not too large."""
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"There is no checkpoint {path}.")
+        if path.resolve().parent != path.parent.resolve():
+            raise CheckpointError(f"{path} is a link out of its folder, which is not followed.")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path} cannot be read: {reason}.") from error
+    if len(content) > LARGEST_FILE:
+        raise CheckpointError(f"{path} has more than {LARGEST_FILE >> 20} MiB.")
+    return content
+
+
+def _header_text(path: Path, content: bytes) -> dict[str, str]:
+    """Return what a file says of itself, once its digest shows that every byte is as written."""
+    length = int.from_bytes(content[:8], "little")
+    try:
+        if not 2 <= length <= min(LARGEST_HEADER, len(content) - 8):
+            raise ValueError
+        text = json.loads(content[8 : 8 + length])["__metadata__"]
+        found, digest = text["format"], text.get("digest", "")
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or not a checkpoint: it has no header of ours."
+        ) from error
+    if found == FORMAT_WITHOUT_DIGEST:
+        return text
+    if found != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of this program.")
+    unsigned = content.replace(_field(str(digest)), _field(_NO_DIGEST), 1)
+    if hashlib.sha256(unsigned).hexdigest() != digest:
+        raise CheckpointError(f"{path} is damaged: its digest does not fit its content.")
+    return text
+
+
+def _field(digest: str) -> bytes:
+    """Return the digest as it stands in the header."""
+    return f'"digest":"{digest}"'.encode()
+
+
+def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: the numbers in {name!r} are not all finite.")
+
+
+def _saved_type(value: Tensor) -> torch.dtype:
+    """Weights are halved; running statistics, which are double, are not."""
+    return torch.float16 if value.dtype == torch.float32 else value.dtype
+
+
+def _loaded_type(value: Tensor) -> torch.dtype:
+    return torch.float32 if value.dtype in (torch.float16, torch.bfloat16) else value.dtype

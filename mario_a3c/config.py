@@ -95,6 +95,8 @@ class RunConfig:
     """Weight of the entropy bonus."""
     entropy_coef_final: float | None = None
     """Weight of the entropy bonus at the end of the run, approached linearly."""
+    anneal_steps: float = 0.0
+    """Agent steps in which the final values are approached; 0 for the length of the run."""
     value_loss_coef: float = 0.5
     """Weight of the squared error of the critic."""
     max_grad_norm: float = 0.5
@@ -153,6 +155,15 @@ class RunConfig:
     device: str = "auto"
     """Where the networks run: cpu, cuda, or auto: cuda if there is one."""
 
+    # Several stages.
+
+    stages: str = ""
+    """Train several stages one after another, for example 1-1,1-2,4-*; see docs/results.md."""
+    all_stages: bool = False
+    """Train all 32 stages; the same as --stages all."""
+    stage_hours: float = 0.25
+    """Longest turn of a stage; an unsolved one gets another turn once the others had theirs."""
+
     # The run.
 
     seed: int = 1
@@ -176,10 +187,16 @@ class RunConfig:
     """Start from the weights in this checkpoint file."""
     save_interval: float = 120.0
     """Seconds between two checkpoints."""
+    keep: int = 3
+    """Checkpoints to go on from that are kept, the newest ones; the best agent is kept besides."""
+    hang_limit: float = 60.0
+    """Seconds that a game may take for one step before its process is ended and replaced."""
     until_solved: bool = True
     """Stop as soon as the task is solved (--solved-evaluations good ones in a row)."""
     solved_score: float | None = None
     """Mean return that makes an evaluation good; Mario's is judged by finished stages instead."""
+    hours: float = 0.0
+    """End the run, or the campaign over several stages, after so many hours; 0 for no limit."""
     solved_evaluations: int = 2
     """Good evaluations in a row that make a task solved."""
     eval_episodes: int = 10
@@ -286,6 +303,8 @@ _POSITIVE = (
     "frame_stack",
     "reward_scale",
     "save_interval",
+    "keep",
+    "hang_limit",
     "solved_evaluations",
     "eval_episodes",
     "eval_interval",
@@ -303,6 +322,9 @@ _NOT_NEGATIVE = (
     "max_episodes",
     "noop_max",
     "video_interval",
+    "anneal_steps",
+    "hours",
+    "stage_hours",
 )
 
 

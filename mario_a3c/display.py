@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from mario_a3c.monitor import Monitor
+from mario_a3c.notices import say
 
 if TYPE_CHECKING:
     from mario_a3c.trainer import Trainer
@@ -37,22 +39,24 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         """Show the last state and leave it standing."""
-        if self._live is not None:
-            self._live.update(self._table())
-            self._live.stop()
-        else:
-            self._line()
+        with contextlib.suppress(OSError):  # the terminal may have been closed
+            if self._live is not None:
+                self._live.update(self._table())
+                self._live.stop()
+            else:
+                self._line()
 
     def refresh(self) -> None:
         """Renew the figures; called often."""
         if self._live is not None:
-            self._live.update(self._table())
+            with contextlib.suppress(OSError):
+                self._live.update(self._table())
         elif time.monotonic() - self._last_line >= LINE_INTERVAL:
             self._line()
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
-        print("  ".join(f"{name} {value}" for name, value in self._figures().items()), flush=True)
+        say("  ".join(f"{name} {value}" for name, value in self._figures().items()))
 
     def _table(self) -> Table:
         table = Table(title=f"A3C: {self._trainer.config.task}", show_header=False)

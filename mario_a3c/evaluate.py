@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
 
-from mario_a3c.checkpoint import round_to_half, save_agent
+from mario_a3c.checkpoint import CheckpointError, round_to_half, save_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import make_env
+from mario_a3c.envs.guard import GuardedEnv
+from mario_a3c.faults import MOST_FAULTS, GameError, NotFiniteError, Notice, Patience, reason
 from mario_a3c.flat import FlatParameters
 from mario_a3c.model import ActorCritic, ModelSpec
-from mario_a3c.processes import enter_child
 from mario_a3c.recording import Recorder
 from mario_a3c.rollout import Episode, finished_episodes
 from mario_a3c.shared import Shared
@@ -38,6 +40,7 @@ class Evaluation:
         seconds: how long it took.
         good: whether it meets the criterion for a solved task.
         video: file name of the recording, if there is one.
+        kept: whether its weights were saved as the run's best agent.
     """
 
     steps: int
@@ -46,6 +49,7 @@ class Evaluation:
     seconds: float
     good: bool
     video: str = ""
+    kept: bool = False
 
     @property
     def completion_rate(self) -> float:
@@ -87,19 +91,34 @@ class Evaluation:
 class Evaluator:
     """Plays a greedy episode and several sampled ones side by side."""
 
-    def __init__(self, config: RunConfig, spec: ModelSpec, seed: int) -> None:
-        """Build the games: the first is the greedy one and begins without no-ops."""
+    def __init__(
+        self,
+        config: RunConfig,
+        spec: ModelSpec,
+        seed: int,
+        inside: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Build the games: the first is the greedy one and begins without no-ops.
+
+        Args:
+            config: the run.
+            spec: the network.
+            seed: of the games.
+            inside: shows others that the games hang (see `mario_a3c.envs.guard`).
+        """
         self.config = config
         self.model = ActorCritic(spec).eval()
         self.flat = FlatParameters(self.model)
         self._generator = np.random.default_rng(seed)
-        self.env: VectorEnv = make_env(
+        make = partial(
+            make_env,
             config,
             config.eval_episodes + 1,
             seed,
             draw_noops=self._draw_noops,
             log_buttons=True,
         )
+        self.env: VectorEnv = GuardedEnv(make, inside)
 
     def _draw_noops(self, game: int) -> int:
         return int(self._generator.integers(self.config.noop_max + 1)) if game else 0
@@ -141,7 +160,8 @@ def play_episodes(model: ActorCritic, env: VectorEnv, greedy_games: int) -> list
     while any(episode is None for episode in episodes):
         distribution, _, state = model.act(torch.from_numpy(observation), state)
         actions = distribution.sample()
-        actions[:greedy_games] = distribution.mode[:greedy_games]
+        if greedy_games:
+            actions[:greedy_games] = distribution.mode[:greedy_games]
         observation, _, terminated, truncated, infos = env.step(actions.numpy())
         ended = terminated | truncated
         if ended.any():
@@ -170,41 +190,58 @@ def evaluate(
         seed: of the evaluation's games and actions.
         folder: the run's folder: the best agent and the videos go there.
         best_score: of the best agent so far.
-        connection: takes an `Evaluation` after each.
+        connection: takes an `Evaluation` after each, and a `Notice` of what went wrong.
+
+    Raises:
+        RunError: the environment keeps failing.
     """
-    enter_child()
+    torch.set_num_threads(1)
     torch.manual_seed(seed)
-    evaluator = Evaluator(config, spec, seed)
     recorder = Recorder(config, folder)
+    evaluator: Evaluator | None = None
+    faults = Patience(MOST_FAULTS)
     started = time.monotonic()
     good_ones = 0
     while not shared.stopping:
-        begun = time.monotonic()
-        steps = shared.steps
-        evaluator.pull(shared)
-        evaluation = evaluator.play(steps)
-        good_ones = good_ones + 1 if evaluation.good else 0
-        if evaluation.score > best_score:
-            best_score = evaluation.score
-            metadata = {
-                "task": config.task,
-                "steps": steps,
-                "seconds": time.monotonic() - started,
-                "config": config.to_dict(),
-                "evaluation": evaluation.to_dict(),
-            }
-            save_agent(folder / "best.safetensors", evaluator.model, metadata)
-        video = ""
         try:
-            video = recorder.record(evaluation)
-        except OSError as error:
-            print(f"No video could be written: {error}.", flush=True)
-        connection.send(replace(evaluation, video=video))
+            evaluator = evaluator or Evaluator(config, spec, seed, shared.inside.numpy()[-1:])
+            steps = shared.steps
+            evaluator.pull(shared)
+            evaluation = evaluator.play(steps)
+        except (GameError, NotFiniteError) as error:
+            evaluator, seed = None, seed + 1
+            connection.send(Notice(f"evaluation: {error}; it begins with new games."))
+            faults.failed(error)
+            continue
+        faults.succeeded()
+        good_ones = good_ones + 1 if evaluation.good else 0
+        try:
+            if evaluation.score > best_score:
+                _keep(evaluation, evaluator, folder, time.monotonic() - started)
+                best_score, evaluation = evaluation.score, replace(evaluation, kept=True)
+        except (CheckpointError, OSError) as error:
+            connection.send(Notice(f"The best agent could not be saved: {reason(error)}."))
+        try:
+            evaluation = replace(evaluation, video=recorder.record(evaluation))
+        except (OSError, ValueError) as error:
+            connection.send(Notice(f"No video could be written: {reason(error)}."))
+        connection.send(evaluation)
         if evaluation.good and good_ones < config.solved_evaluations:
             continue
-        busy = time.monotonic() - begun
-        _rest(shared, begun + max(config.eval_interval, (1 + REST) * busy))
-    os._exit(0)
+        pause = max(config.eval_interval - evaluation.seconds, REST * evaluation.seconds)
+        _rest(shared, time.monotonic() + pause)
+
+
+def _keep(evaluation: Evaluation, evaluator: Evaluator, folder: Path, seconds: float) -> None:
+    """Save the weights that were evaluated as the run's best agent."""
+    metadata = {
+        "task": evaluator.config.task,
+        "steps": evaluation.steps,
+        "seconds": seconds,
+        "config": evaluator.config.to_dict(),
+        "evaluation": evaluation.to_dict(),
+    }
+    save_agent(folder / "best.safetensors", evaluator.model, metadata)
 
 
 def _rest(shared: Shared, until: float) -> None:

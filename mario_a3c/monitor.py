@@ -14,6 +14,8 @@ from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
 from mario_a3c.evaluate import Evaluation
+from mario_a3c.event_files import event_folder
+from mario_a3c.notices import say
 from mario_a3c.rollout import Episode
 from mario_a3c.worker import WorkerReport
 
@@ -26,7 +28,7 @@ class Monitor:
 
     def __init__(self, folder: Path, steps: int) -> None:
         """Begin to write curves into ``folder`` at ``steps`` agent steps."""
-        self._writer = SummaryWriter(str(folder), purge_step=steps or None)
+        self._writer = SummaryWriter(event_folder(folder, say), purge_step=steps or None)
         self._figures: dict[str, list[float]] = defaultdict(list)
         self._frames: dict[int, float] = {}
         self._episodes: list[Episode] = []

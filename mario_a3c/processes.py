@@ -1,27 +1,50 @@
-"""Being a child process: one thread, no keyboard signals, and gone when the parent is."""
+"""Signals and processes: what a child is deaf to, what it dies of, and when the parent stops."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import parent_process
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
-import torch
+from mario_a3c.faults import Failure, RunError
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a run to stop. Only the parent acts on them, and tells its children."""
+
+
+def run_child(target: Callable[..., None], arguments: tuple[Any, ...], pipe: Connection) -> None:
+    """Be a child process: do the work, and say in the end what went wrong.
+
+    Args:
+        target: the work; called with the arguments and the pipe.
+        arguments: of the work.
+        pipe: leads to the parent.
+    """
+    enter_child()
+    try:
+        target(*arguments, pipe)
+        os._exit(0)  # without the interpreter's clearing up, which takes PyTorch a while
+    except Exception as error:
+        text = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+        pipe.send(Failure(text, traceback.format_exc(), final=isinstance(error, RunError)))
+        raise SystemExit(1) from None
 
 
 def enter_child() -> None:
     """Prepare a spawned process for its work.
 
-    Ctrl-C reaches every process of a terminal; only the parent acts on it, and tells the children
-    through shared memory. A child whose parent has died ends at once, whatever it is doing:
-    orphaned workers would run for ever.
+    Ctrl-C reaches every process of a terminal, and other signals every process of a service; only
+    the parent acts on them, and tells the children through shared memory. A child whose parent has
+    died ends at once, whatever it is doing: orphaned workers would run for ever.
     """
-    for interrupt in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(interrupt, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
 
 
@@ -32,18 +55,39 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+@contextmanager
+def signals_withheld() -> Iterator[None]:
+    """Let no process that is started in this block be stopped by the signals meant for us.
+
+    They are blocked, which a started process inherits, and delivered to us afterwards: a child is
+    busy with its imports for seconds before it reaches `enter_child`.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Interruption:
-    """Turns the first SIGINT, SIGTERM or SIGHUP into a wish to stop; a second one insists."""
+    """Turns SIGINT, SIGTERM and SIGHUP into a wish to stop, and a second one into haste.
+
+    A signal that was ignored when we were started (nohup) stays ignored.
+    """
 
     def __init__(self) -> None:
         """Nothing has been asked for yet."""
         self.signal: int | None = None
+        self.insisted = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
         """Listen."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._note)
+        for number in STOP_SIGNALS:
+            before = signal.getsignal(number)
+            if before is not signal.SIG_IGN:
+                self._before[number] = before
+                signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,5 +95,10 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def __bool__(self) -> bool:
+        """Whether somebody wants the run to stop."""
+        return self.signal is not None
+
     def _note(self, number: int, _: object) -> None:
-        self.signal = number
+        self.insisted = self.signal is not None
+        self.signal = self.signal or number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from mario_a3c.faults import NotFiniteError
 from mario_a3c.model import ActorCritic, ModelSpec, State
 from mario_a3c.normalization import RewardScaling
 from mario_a3c.returns import generalized_advantages
@@ -149,6 +151,8 @@ class RolloutCollector:
             self._observations[t] = self._observation
             self._resets[t] = self._begins
             distribution, values, self._state = self.model.act(self._observations[t], self._state)
+            if not math.isfinite(values.sum()):
+                raise NotFiniteError("the value that the network computes is not finite")
             actions = distribution.sample()
             self._actions[t], self._values[t] = actions, values
             self._log_probs[t] = distribution.log_prob(actions)

@@ -6,13 +6,14 @@ reads. So a process that is killed at any moment leaves nothing locked and nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-STEPS, UPDATES, DROPPED = range(3)
+STEPS, UPDATES, DROPPED, FAULTS = range(4)
 """Columns of `Shared.counters`."""
+COLUMNS = 4
 
 
 @dataclass
@@ -22,21 +23,46 @@ class Shared:
     Attributes:
         weights: ``float32 [P]``, all parameters of the model (see `mario_a3c.flat`).
         optimizer_state: moments and step count of the shared optimizer.
-        counters: ``int64 [workers, 3]``: agent steps, updates and dropped updates of each worker.
+        counters: ``int64 [workers, 4]``: agent steps, updates, updates that were dropped because
+            of numbers that are not finite, and faults of the environment, of each worker.
         stop: ``int64 [1]``, 1 once everybody is to finish.
         statistics: ``float64 [workers, 3, K + 1]``, what each worker counted of K quantities of
             the observations and, last, of discounted returns (see `mario_a3c.normalization`).
+        inside: ``float64 [workers + 1]``, since when each worker, and last the evaluation, has been
+            inside the environment's code (monotonic time), or 0 while it is not.
     """
 
     weights: Tensor
     optimizer_state: dict[str, Tensor]
     counters: Tensor
-    stop: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
-    statistics: Tensor = field(default_factory=lambda: torch.zeros((1, 3, 1), dtype=torch.float64))
+    stop: Tensor
+    statistics: Tensor
+    inside: Tensor
+
+    @classmethod
+    def begin(
+        cls, weights: Tensor, optimizer_state: dict[str, Tensor], workers: int, quantities: int = 0
+    ) -> Shared:
+        """Return what the processes of a new run have in common.
+
+        Args:
+            weights: all parameters of the model.
+            optimizer_state: of the shared optimizer.
+            workers: how many there will be.
+            quantities: of the observations, that are counted; K above.
+        """
+        return cls(
+            weights,
+            optimizer_state,
+            counters=torch.zeros((workers, COLUMNS), dtype=torch.int64),
+            stop=torch.zeros(1, dtype=torch.int64),
+            statistics=torch.zeros((workers, 3, quantities + 1), dtype=torch.float64),
+            inside=torch.zeros(workers + 1, dtype=torch.float64),
+        )
 
     def share(self) -> Shared:
         """Move everything into shared memory; the segments have no name that could be left over."""
-        tensors = (self.weights, self.counters, self.stop, self.statistics)
+        tensors = (self.weights, self.counters, self.stop, self.statistics, self.inside)
         for tensor in (*tensors, *self.optimizer_state.values()):
             tensor.share_memory_()
         return self
@@ -50,6 +76,16 @@ class Shared:
     def updates(self) -> int:
         """Updates pushed by all workers."""
         return int(self.counters[:, UPDATES].sum())
+
+    @property
+    def dropped(self) -> int:
+        """Updates that were dropped by all workers."""
+        return int(self.counters[:, DROPPED].sum())
+
+    @property
+    def faults(self) -> int:
+        """Faults of the environment that all workers met."""
+        return int(self.counters[:, FAULTS].sum())
 
     @property
     def stopping(self) -> bool:

@@ -2,106 +2,121 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from mario_a3c.checkpoint import load_agent, load_state, save_state, write_atomically
+from mario_a3c.checkpoint import CheckpointError, load_agent
+from mario_a3c.children import Children
 from mario_a3c.config import RunConfig
 from mario_a3c.evaluate import Evaluation, evaluate
+from mario_a3c.faults import Notice, RunError
+from mario_a3c.files import FolderLock, remove_temporaries, write_atomically
 from mario_a3c.flat import FlatParameters
 from mario_a3c.model import ActorCritic, ModelSpec
 from mario_a3c.monitor import Monitor
 from mario_a3c.normalization import merge, statistics_size
+from mario_a3c.notices import Notices
 from mario_a3c.optim import make_state
-from mario_a3c.shared import Shared
+from mario_a3c.processes import Interruption
+from mario_a3c.resume import load_state, save_state
+from mario_a3c.shared import COLUMNS, Shared
 from mario_a3c.worker import WorkerReport, local_train
 
 CURVE_INTERVAL = 5.0
-GRACE = 8.0
-"""Seconds that children get to finish what they are doing."""
-MAX_DEATHS, DEATHS_WITHIN = 5, 600.0
-
-
-class RunError(RuntimeError):
-    """The run cannot go on, told in one sentence."""
-
-
-@dataclass
-class Child:
-    """A process of the run and the pipe on which it reports."""
-
-    name: str
-    start: Callable[[], tuple[BaseProcess, Connection]]
-    process: BaseProcess
-    connection: Connection
+GRACE, PATIENCE = 5.0, 60.0
+"""Seconds that children get to finish: the evaluation, and all in a run that is interrupted;
+and the workers of a run that has done its steps, whose last update belongs to it."""
+EVALUATION = "evaluation"
 
 
 class Trainer:
-    """One run."""
+    """One run.
 
-    def __init__(self, config: RunConfig, spec: ModelSpec, folder: Path) -> None:
-        """Make the shared state of a run, or take it from the run that is resumed.
+    Args:
+        config: the run.
+        spec: the network.
+        folder: the run's folder; exists.
+        lock: keeps others from writing there as long as we live.
+    """
 
-        Args:
-            config: the run.
-            spec: the network.
-            folder: the run's folder; exists.
-        """
-        self.config, self.spec, self.folder = config, spec, folder
+    def __init__(
+        self, config: RunConfig, spec: ModelSpec, folder: Path, lock: FolderLock | None = None
+    ) -> None:
+        self.config, self.spec, self.folder, self._lock = config, spec, folder, lock
         torch.manual_seed(config.seed)
         self.model = ActorCritic(spec)
         self.flat = FlatParameters(self.model)
-        self.shared = Shared(
-            weights=self.flat.values,
-            optimizer_state=make_state(config.optimizer, self.flat.values),
-            counters=torch.zeros((config.num_processes, 3), dtype=torch.int64),
-            statistics=torch.zeros(
-                (config.num_processes, 3, statistics_size(spec.observation_shape) + 1),
-                dtype=torch.float64,
-            ),
+        self.shared = Shared.begin(
+            self.flat.values,
+            make_state(config.optimizer, self.flat.values),
+            config.num_processes,
+            statistics_size(spec.observation_shape),
         )
+        self.notices = Notices(folder / "run.log")
         self.seconds = 0.0
         self.best_score = float("-inf")
         self.good_evaluations = 0
         self.episodes = 0
         self._spawned = 0
-        self._children: list[Child] = []
-        self._deaths: list[float] = []
-        self._context = get_context("spawn")
 
     @property
     def solved(self) -> bool:
         """Whether enough evaluations in a row were good."""
         return self.good_evaluations >= self.config.solved_evaluations
 
-    @property
-    def state_path(self) -> Path:
-        """The file from which the run can be resumed."""
-        return self.folder / "resume.safetensors"
-
     def restore(self) -> None:
-        """Take up the state that the run's folder holds."""
-        tensors, metadata = load_state(self.state_path)
-        self.shared.weights.copy_(tensors["weights"])
-        for name, value in self.shared.optimizer_state.items():
-            value.copy_(tensors[f"optimizer.{name}"])
+        """Take up the newest state in the run's folder that can be read.
+
+        Raises:
+            CheckpointError: there is none, or it is of another kind of run.
+        """
+        tensors, metadata, passed_over = load_state(self.folder)
+        for sentence in passed_over:
+            self.notices.say(f"{sentence} The state before it is taken.")
+        shared = self.shared
         # Another number of workers may go on: what was counted so far stands in the first row.
-        self.shared.counters[0] = tensors["counters"].sum(0)
-        if "statistics" in tensors:
-            self.shared.statistics[0] = merge(tensors["statistics"])
-        self.episodes = metadata.get("episodes", 0)
-        self.seconds = metadata["seconds"]
-        self.best_score = metadata["best_score"]
-        self._spawned = metadata["spawned"]
+        counters = self._stored(tensors, "counters", (-1, COLUMNS), torch.int64)
+        statistics = self._stored(
+            tensors, "statistics", (-1, *shared.statistics.shape[1:]), torch.float64
+        )
+        parts = {"weights": shared.weights}
+        parts.update({f"optimizer.{name}": part for name, part in shared.optimizer_state.items()})
+        stored = {
+            name: self._stored(tensors, name, part.shape, part.dtype)
+            for name, part in parts.items()
+        }
+        try:
+            self.seconds = float(metadata["seconds"])
+            self.episodes = int(metadata["episodes"])
+            self.best_score = float(metadata["best_score"])
+            self._spawned = int(metadata["spawned"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(f"The state in {self.folder} lacks {error}.") from error
+        for name, part in parts.items():
+            part.copy_(stored[name])
+        shared.counters[0] = counters.sum(0)
+        shared.statistics[0] = merge(statistics)
+
+    def _stored(
+        self, tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype
+    ) -> Tensor:
+        """Return a stored tensor of the expected shape, in which -1 stands for any size."""
+        tensor = tensors.get(name, torch.empty(0))
+        fits = tensor.dim() == len(shape) and tensor.dtype == dtype
+        if not fits or any(b not in (-1, a) for a, b in zip(tensor.shape, shape, strict=True)):
+            raise CheckpointError(
+                f"The state in {self.folder} is of another network or optimizer: its {name!r} "
+                f"is {tuple(tensor.shape)}, this run's {tuple(shape)}."
+            )
+        return tensor
 
     def start_from(self, model: ActorCritic) -> None:
         """Begin with the weights of another network of the same kind, and its statistics."""
@@ -110,7 +125,11 @@ class Trainer:
             self.shared.statistics[0, :, :-1] = model.normalizer.statistics
 
     def save(self) -> None:
-        """Write the resume state."""
+        """Write a resume state, and delete the oldest.
+
+        Raises:
+            OSError: the disk is full or not writable; the states before are intact.
+        """
         tensors = {
             "weights": self.shared.weights,
             "counters": self.shared.counters,
@@ -126,7 +145,7 @@ class Trainer:
             "best_score": self.best_score,
             "spawned": self._spawned,
         }
-        save_state(self.state_path, tensors, metadata)
+        save_state(self.folder, self.shared.steps, tensors, metadata, self.config.keep)
 
     def publish(self) -> Path | None:
         """Copy the run's best agent to the saved agents, unless a better one stands there.
@@ -135,145 +154,163 @@ class Trainer:
             the file that was written, or None.
         """
         best = self.folder / "best.safetensors"
-        if not best.is_file():
-            return None
         target = Path(self.config.saved_path) / f"{self.config.task}.safetensors"
-        if target.is_file():
-            standing = load_agent(target).metadata.get("evaluation", {}).get("score", 0.0)
-            if standing >= load_agent(best).metadata["evaluation"]["score"]:
-                return None
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, best.read_bytes())
+        if _score(best) <= _score(target):
+            return None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, best.read_bytes())
+        except OSError as error:
+            self.notices.say(f"The best agent could not be copied to {target}: {error.strerror}.")
+            return None
         return target
 
-    def run(
-        self, monitor: Monitor, show: Callable[[], None], interrupted: Callable[[], bool]
-    ) -> None:
+    def run(self, monitor: Monitor, show: Callable[[], None], interruption: Interruption) -> None:
         """Train until the steps are done, the task is solved, or somebody interrupts.
 
         Args:
             monitor: takes in what the processes report.
             show: called about twice a second to refresh the display.
-            interrupted: asked often; true ends the run.
+            interruption: ends the run when it turns true.
 
         Raises:
-            RunError: processes keep dying.
+            RunError: the run cannot go on, or its last state could not be saved.
         """
         self.shared.share()
-        self._start_all()
+        children = Children(partial(self._take, monitor))
         begun = last = saved = curves = time.monotonic()
         earlier = self.seconds
         try:
-            while not self._finished() and not interrupted():
-                self._take_reports(monitor, timeout=0.5)
+            self._start_all(children)
+            while not self._finished() and not interruption:
+                children.listen(timeout=0.5)
                 now = time.monotonic()
                 self.seconds = earlier + now - begun
-                self._replace_dead()
+                self._end_hanging(children)
+                if not self._finished():
+                    children.replace_dead(self.notices.say)
                 if now - curves >= CURVE_INTERVAL:
                     curves = now
                     monitor.write(self.shared.steps, self.shared.updates)
+                    self._write_status(monitor)
                 if now - last >= 0.5:
                     last = now
                     show()
                 if now - saved >= self.config.save_interval:
                     saved = now
-                    self.save()
+                    self._try_to_save()
         finally:
-            self._stop_all(monitor)
+            self.notices.add_trace(children.last_trace)
+            self._stop(children, interruption)
             self.seconds = earlier + time.monotonic() - begun
             monitor.write(self.shared.steps, self.shared.updates)
+            self._write_status(monitor)
+            kept = self._try_to_save()
+        if not kept:
+            raise RunError("The last state could not be saved; the one before it still stands.")
+
+    def _stop(self, children: Children, interruption: Interruption) -> None:
+        """Tell everybody to finish, take what they still report, and end who does not."""
+        in_time = not interruption and self._finished()
+        self.shared.stop[0] = 1
+        children.stop(
+            patience=lambda name: PATIENCE if in_time and name != EVALUATION else GRACE,
+            hurry=lambda: interruption.insisted,
+        )
+        with contextlib.suppress(OSError):
+            remove_temporaries(self.folder)
+
+    def _try_to_save(self) -> bool:
+        """Save, or say why that was not possible; return whether it was.
+
+        Raises:
+            RunError: the weights are broken, and must not take the place of good ones.
+        """
+        if not self.shared.weights.isfinite().all():
+            raise RunError("The shared weights are not all finite; the states before are intact.")
+        try:
             self.save()
+        except OSError as error:
+            self.notices.say(
+                f"The state at step {self.shared.steps:,} could not be saved: {error.strerror}; "
+                "the one before it is intact."
+            )
+            return False
+        return True
+
+    def _write_status(self, monitor: Monitor) -> None:
+        """Leave a short account of the run for whoever looks on from outside."""
+        evaluation = monitor.last_evaluation
+        status = {
+            "steps": self.shared.steps,
+            "updates": self.shared.updates,
+            "dropped_updates": self.shared.dropped,
+            "environment_faults": self.shared.faults,
+            "seconds": self.seconds,
+            "steps_per_second": monitor.steps_per_second,
+            "recent": monitor.recent(),
+            "evaluation": evaluation.summary() if evaluation else "",
+            "solved": self.solved,
+        }
+        with contextlib.suppress(OSError):
+            write_atomically(self.folder / "status.json", json.dumps(status).encode())
 
     def _finished(self) -> bool:
-        steps_done = self.shared.steps >= self.config.num_global_steps
+        config = self.config
+        steps_done = self.shared.steps >= config.num_global_steps
+        if config.hours and self.seconds >= config.hours * 3600:
+            return True
         episodes_done = 0 < self.config.max_episodes <= self.episodes
         return steps_done or episodes_done or (self.config.until_solved and self.solved)
 
-    def _start_all(self) -> None:
+    def _start_all(self, children: Children) -> None:
         for worker in range(self.config.num_processes):
-            self._start(f"worker {worker}", partial(self._spawn_worker, worker))
-        self._start("evaluation", self._spawn_evaluation)
-
-    def _start(self, name: str, start: Callable[[], tuple[BaseProcess, Connection]]) -> None:
-        self._children.append(Child(name, start, *start()))
-
-    def _spawn(
-        self, target: Callable[..., None], *arguments: Any
-    ) -> tuple[BaseProcess, Connection]:
-        ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=target, args=(*arguments, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        return process, ours
+            children.start(_name(worker), local_train, partial(self._worker_arguments, worker))
+        if self.config.algorithm != "random":  # there is nothing to evaluate
+            children.start(EVALUATION, evaluate, self._evaluation_arguments)
 
     def _next_seed(self) -> int:
         """Return a seed that no process of this run, resumed or not, has had."""
         self._spawned += 1
         return self.config.seed * 100_000 + self._spawned * 100
 
-    def _spawn_worker(self, worker: int) -> tuple[BaseProcess, Connection]:
-        return self._spawn(
-            local_train, self.config, self.spec, self.shared, worker, self._next_seed()
-        )
+    def _worker_arguments(self, worker: int) -> tuple[Any, ...]:
+        self.shared.inside[worker] = 0.0
+        return self.config, self.spec, self.shared, worker, self._next_seed()
 
-    def _spawn_evaluation(self) -> tuple[BaseProcess, Connection]:
-        return self._spawn(
-            evaluate,
-            self.config,
-            self.spec,
-            self.shared,
-            self._next_seed(),
-            self.folder,
-            self.best_score,
-        )
+    def _evaluation_arguments(self) -> tuple[Any, ...]:
+        self.shared.inside[-1] = 0.0
+        seed = self._next_seed()
+        return self.config, self.spec, self.shared, seed, self.folder, self.best_score
 
-    def _take_reports(self, monitor: Monitor, timeout: float) -> None:
-        """Read what has come in, waiting up to ``timeout`` seconds for something."""
-        pipes = [child.connection for child in self._children if not child.connection.closed]
-        if not pipes:
-            time.sleep(timeout)
-        for connection in wait(pipes, timeout):
-            assert isinstance(connection, Connection)
-            try:
-                report = connection.recv()
-            except (EOFError, OSError):
-                connection.close()
-                continue
-            if isinstance(report, WorkerReport):
-                self.episodes += len(report.episodes)
-                monitor.take(report)
-            elif isinstance(report, Evaluation):
-                self.good_evaluations = self.good_evaluations + 1 if report.good else 0
-                self.best_score = max(self.best_score, report.score)
-                monitor.take_evaluation(report)
+    def _end_hanging(self, children: Children) -> None:
+        """End processes that have been inside the environment's code for too long."""
+        limit, now = self.config.hang_limit, time.monotonic()
+        for worker, since in enumerate(self.shared.inside.tolist()):
+            if 0 < since < now - limit:
+                name = _name(worker) if worker < self.config.num_processes else EVALUATION
+                children.kill(name, f"its environment hung for more than {limit:g} s")
 
-    def _replace_dead(self) -> None:
-        """Start another process in the place of each that has died, unless they die too often."""
-        if self._finished():
-            return
-        for child in self._children:
-            if child.process.is_alive() or child.process.exitcode is None:
-                continue
-            now = time.monotonic()
-            self._deaths = [at for at in self._deaths if now - at < DEATHS_WITHIN] + [now]
-            cause = f"{child.name} ended with status {child.process.exitcode}"
-            if len(self._deaths) > MAX_DEATHS:
-                raise RunError(
-                    f"Processes died {len(self._deaths)} times within "
-                    f"{DEATHS_WITHIN / 60:.0f} minutes; the last one: {cause}."
-                )
-            print(f"{cause}; starting another in its place.", flush=True)
-            child.process, child.connection = child.start()
+    def _take(self, monitor: Monitor, report: object) -> None:
+        if isinstance(report, WorkerReport):
+            self.episodes += len(report.episodes)
+            monitor.take(report)
+        elif isinstance(report, Evaluation):
+            self.good_evaluations = self.good_evaluations + 1 if report.good else 0
+            if report.kept:
+                self.best_score = report.score
+            monitor.take_evaluation(report)
+        elif isinstance(report, Notice):
+            self.notices.say(report.text)
 
-    def _stop_all(self, monitor: Monitor) -> None:
-        """Tell everybody to finish, take what they still report, and end who does not."""
-        self.shared.stop[0] = 1
-        deadline = time.monotonic() + GRACE
-        while any(child.process.is_alive() for child in self._children):
-            if time.monotonic() > deadline:
-                break
-            self._take_reports(monitor, timeout=0.1)
-        for child in self._children:
-            if child.process.is_alive():
-                child.process.kill()
-            child.process.join()
+
+def _name(worker: int) -> str:
+    return f"worker {worker}"
+
+
+def _score(path: Path) -> float:
+    """Return the score of a saved agent; minus infinity where there is none that can be read."""
+    try:
+        return float(load_agent(path).metadata["evaluation"]["score"])
+    except (CheckpointError, KeyError, TypeError, ValueError):
+        return float("-inf")

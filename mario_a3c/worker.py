@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import torch
+from gymnasium.vector import VectorEnv
 
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import add_starts, make_env
+from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.faults import (
+    MOST_DROPPED,
+    MOST_FAULTS,
+    GameError,
+    NotFiniteError,
+    Notice,
+    Patience,
+)
 from mario_a3c.flat import FlatParameters
 from mario_a3c.loss import Losses, a3c_loss, clipped_surrogate, policy_gradient
 from mario_a3c.model import ActorCritic, ModelSpec, use_precision
 from mario_a3c.normalization import RewardScaling, count_samples, quantities
 from mario_a3c.optim import make_optimizer, make_state, push_gradient
-from mario_a3c.processes import enter_child
 from mario_a3c.returns import explained_variance
 from mario_a3c.rollout import Batch, Episode, RolloutCollector
-from mario_a3c.shared import DROPPED, STEPS, UPDATES, Shared
+from mario_a3c.shared import DROPPED, FAULTS, STEPS, UPDATES, Shared
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Learner:
         self.optimizer = make_optimizer(config.optimizer, shared.weights, state)
         self.generator = torch.Generator().manual_seed(config.seed * 1000 + worker)
         self._pulled_at = 0
+        self._drops = Patience(MOST_DROPPED)
         self.model.take_statistics(shared.statistics)
         self.pull()
 
@@ -85,7 +96,7 @@ class Learner:
                 if epoch or index:
                     self.pull()
                 losses = self.gradient(minibatch)
-                norm = self._push()
+                norm = self._push(losses)
                 sums["policy_loss"].append(float(losses.policy))
                 sums["value_loss"].append(float(losses.value))
                 sums["entropy"].append(float(losses.entropy))
@@ -119,26 +130,41 @@ class Learner:
         losses.total.backward()
         return Losses(*(part.detach() for part in losses))
 
-    def _push(self) -> float:
-        """Clip the gradient, push it unless it is not finite, and return its norm."""
+    def _push(self, losses: Losses) -> float:
+        """Clip the gradient, push it unless something is not finite, and return its norm.
+
+        Raises:
+            RunError: too many updates in a row could not be pushed.
+        """
         gradients = self.flat.gradients
         norm = float(gradients.norm())
-        counters = self.shared.counters[self.worker]
-        if norm != norm or norm == float("inf"):
-            counters[DROPPED] += 1
+        wrong = [name for name, part in losses._asdict().items() if not part.isfinite()]
+        if wrong or not math.isfinite(norm):
+            self.drop(NotFiniteError(f"the {' and the '.join(wrong) or 'gradient'} is not finite"))
             return norm
+        self._drops.succeeded()
         if norm > self.config.max_grad_norm:
             gradients.mul_(self.config.max_grad_norm / norm)
         push_gradient(self.optimizer, gradients, self._annealed("learning_rate"))
-        counters[UPDATES] += 1
+        self.shared.counters[self.worker, UPDATES] += 1
         return norm
+
+    def drop(self, error: NotFiniteError) -> None:
+        """Count an update that cannot be made.
+
+        Raises:
+            RunError: it was one too many in a row.
+        """
+        self.shared.counters[self.worker, DROPPED] += 1
+        self._drops.failed(error)
 
     def _annealed(self, name: str) -> float:
         """Return a setting at the present step, on the line from its first to its final value."""
         first, final = getattr(self.config, name), getattr(self.config, name + "_final")
         if final is None:
             return float(first)
-        done = min(1.0, self.shared.steps / self.config.num_global_steps)
+        over = self.config.anneal_steps or self.config.num_global_steps
+        done = min(1.0, self.shared.steps / over)
         return float(first + done * (final - first))
 
 
@@ -164,28 +190,33 @@ def local_train(
         shared: weights, optimizer state and counters, in shared memory.
         worker: index of this worker, its row of the counters.
         seed: of this worker's games and actions.
-        connection: takes a `WorkerReport` after each rollout.
+        connection: takes a `WorkerReport` after each rollout, and a `Notice` of each fault.
+
+    Raises:
+        RunError: the environment keeps failing, or updates keep being dropped.
     """
-    enter_child()
+    torch.set_num_threads(1)
     torch.manual_seed(seed)
-    device = torch.device(config.device)
-    env = make_env(config, num_envs=config.num_games, seed=seed)
-    if isinstance(env, MarioVectorEnv) and config.start_fraction:
-        add_starts(env, config)
-    learner = Learner(config, spec, shared, worker, device)
-    collector = RolloutCollector(
-        env,
-        learner.model,
-        config.num_local_steps,
-        config.unroll,
-        device,
-        reward_scaling(config, shared, worker),
-    )
+    learner = Learner(config, spec, shared, worker, torch.device(config.device))
     counters = shared.counters[worker]
+    faults, failures = Patience(MOST_FAULTS), 0
+    collector: RolloutCollector | None = None
     while not shared.stopping and shared.steps < config.num_global_steps:
         started = time.perf_counter()
         learner.pull()
-        batch, episodes = collector.collect(config.gamma, config.gae_lambda)
+        try:
+            collector = collector or begin_to_play(learner, seed + failures)
+            batch, episodes = collector.collect(config.gamma, config.gae_lambda)
+        except (GameError, NotFiniteError) as error:
+            collector, failures = None, failures + 1
+            connection.send(Notice(f"worker {worker}: {error}; it begins with new games."))
+            if isinstance(error, NotFiniteError):
+                learner.drop(error)
+            else:
+                counters[FAULTS] += 1
+                faults.failed(error)
+            continue
+        faults.succeeded()
         collected = time.perf_counter()
         counters[STEPS] += config.num_local_steps * config.num_games
         figures = learner.update(batch)
@@ -194,4 +225,27 @@ def local_train(
         figures["collect_share"] = (collected - started) / (finished - started)
         figures["frames"] = collector.frames
         connection.send(WorkerReport(worker, episodes, figures))
-    env.close()
+
+
+def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
+    """Make a worker's games and begin to play them.
+
+    Raises:
+        GameError: they cannot be made.
+    """
+    config, shared, worker = learner.config, learner.shared, learner.worker
+
+    def make() -> VectorEnv:
+        env = make_env(config, num_envs=config.num_games, seed=seed)
+        if isinstance(env, MarioVectorEnv) and config.start_fraction:
+            add_starts(env, config)
+        return env
+
+    return RolloutCollector(
+        GuardedEnv(make, shared.inside.numpy()[worker : worker + 1]),
+        learner.model,
+        config.num_local_steps,
+        config.unroll,
+        torch.device(config.device),
+        reward_scaling(config, shared, worker),
+    )

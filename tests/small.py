@@ -44,8 +44,8 @@ def small_shared(config: RunConfig, spec: ModelSpec = SPEC, seed: int = 1) -> Sh
     """Return what the processes of such a run would share, here in ordinary memory."""
     torch.manual_seed(seed)
     weights = FlatParameters(ActorCritic(spec)).values
-    counters = torch.zeros((config.num_processes, 3), dtype=torch.int64)
-    return Shared(weights, make_state(config.optimizer, weights), counters)
+    state = make_state(config.optimizer, weights)
+    return Shared.begin(weights, state, config.num_processes)
 
 
 @dataclass(frozen=True)

@@ -59,4 +59,4 @@ def test_a_campaign_gives_every_stage_a_turn_and_goes_on_where_it_stopped(tmp_pa
     records = json.loads((tmp_path / "campaign" / "campaign.json").read_text("utf-8"))
     assert [record["turns"] for record in records] == [2, 2]
     assert all(record["status"]["steps"] > 0 for record in records)
-    assert (tmp_path / "campaign" / records[0]["run"] / "resume.safetensors").exists()
+    assert states(tmp_path / "campaign" / records[0]["run"])

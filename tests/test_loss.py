@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 
 from mario_a3c.loss import a3c_loss, clipped_surrogate
 from mario_a3c.model import ActorCritic
@@ -38,6 +39,8 @@ def textbook_gradient(learner: Learner, batch: Batch) -> Tensor:
     """Differentiate Mnih et al. 2016, algorithm S3, written out sample by sample."""
     model = ActorCritic(SPEC)
     model.load_state_dict(learner.model.state_dict())
+    lstm = model.lstm
+    assert lstm is not None
     steps, sequences = batch.actions.shape
     total = torch.zeros(())
     for n in range(sequences):
@@ -45,7 +48,10 @@ def textbook_gradient(learner: Learner, batch: Batch) -> Tensor:
         for t in range(steps):
             if batch.resets[t, n]:
                 state = model.initial_state(1)
-            policy, value, state = model.act(batch.observations[t, n : n + 1], state)
+            # PyTorch's own cell: ours works its gradient out by hand.
+            state = lstm.cell(model.encoder(batch.observations[t, n : n + 1]), state)
+            policy, value = model.policy(state[0]), model.value(state[0])[0]
+            assert isinstance(policy, Categorical)
             log_policy = policy.logits[0].log_softmax(0)
             advantage, target = batch.advantages[t, n], batch.returns[t, n]
             entropy = -(log_policy.exp() * log_policy).sum()

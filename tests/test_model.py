@@ -15,6 +15,7 @@ STEPS, GAMES = 7, 4
 def model() -> ActorCritic:
     torch.manual_seed(1)
     model = ActorCritic(SPEC)
+    assert isinstance(model.policy, torch.nn.Linear)
     torch.nn.init.orthogonal_(model.policy.weight)  # it begins too even to tell errors by
     return model
 

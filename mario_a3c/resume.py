@@ -1,0 +1,70 @@
+"""The resume states in a run's folder: the last few, from the newest of which the run goes on."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mario_a3c.checkpoint import CheckpointError, read_tensors, to_bytes
+from mario_a3c.files import write_atomically
+
+PATTERN = "resume-*.safetensors"
+
+
+def states(folder: Path) -> list[Path]:
+    """Return the resume states in a folder, the newest first."""
+    return sorted(folder.glob(PATTERN), reverse=True)
+
+
+def save_state(
+    folder: Path, steps: int, tensors: dict[str, Tensor], metadata: dict[str, Any], keep: int
+) -> None:
+    """Write what a run needs to go on, then delete all but the newest ``keep`` states.
+
+    On a full disk older states make room for the new one, but the newest of them stays until the
+    new one is complete.
+
+    Raises:
+        OSError: the disk is full or not writable; the newest state is intact.
+    """
+    path = folder / f"resume-{steps:012d}.safetensors"
+    content = to_bytes(tensors, metadata)
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        spare = states(folder)[1:]
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not spare:
+            raise
+        _delete(spare)
+        write_atomically(path, content)
+    _delete(states(folder)[keep:])
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+    """Read the newest state that can be read.
+
+    Returns:
+        its tensors, its metadata, and a sentence about each newer one that was passed over.
+
+    Raises:
+        CheckpointError: none can be read.
+    """
+    passed_over: list[str] = []
+    for path in states(folder):
+        try:
+            tensors, metadata = read_tensors(path)
+        except CheckpointError as error:
+            passed_over.append(str(error))
+        else:
+            return tensors, metadata, passed_over
+    if passed_over:
+        raise CheckpointError(passed_over[0])
+    raise CheckpointError(f"There is no run to resume in {folder}: it has no {PATTERN}.")
+
+
+def _delete(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

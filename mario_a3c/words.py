@@ -1,0 +1,76 @@
+"""Misspelt options and values, refused in one sentence before the command line is really parsed."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+
+from mario_a3c.config import ConfigError, RunConfig
+
+_HELP = ("-h", "--help")
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise `ConfigError` for the first word that the command line cannot mean.
+
+    That is an option nobody knows, an option without its value, a value that is no number where
+    one is needed, or a word that belongs to no option.
+    """
+    kinds = _kinds()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in _HELP:
+            continue
+        name, equals, value = word.partition("=")
+        name = name.replace("_", "-")
+        if not name.startswith("--"):
+            raise ConfigError(f"{word!r} belongs to no option: options begin with --.")
+        if name not in kinds:
+            close = difflib.get_close_matches(name, kinds, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(f"The option {name} is unknown; see --help.{hint}")
+        kind = kinds[name]
+        if kind is bool:
+            if equals:
+                raise ConfigError(f"{name} takes no value; {_opposite(name)} is the opposite.")
+        elif typing.get_origin(kind) is tuple:
+            while rest and not rest[0].startswith("--"):
+                _check_value(name, rest.pop(0), int)
+        elif equals or (rest and not rest[0].startswith("--")):
+            _check_value(name, value if equals else rest.pop(0), kind)
+        else:
+            raise ConfigError(f"{name} needs a value; see --help.")
+
+
+def _kinds() -> dict[str, typing.Any]:
+    """Return the type of the value of every option, aliases included."""
+    kinds: dict[str, typing.Any] = {}
+    for field, hint in typing.get_type_hints(RunConfig, include_extras=True).items():
+        aliases: Sequence[str] = ()
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, options = typing.get_args(hint)
+            aliases = options.aliases
+        if isinstance(hint, types.UnionType):
+            hint = typing.get_args(hint)[0]
+        name = "--" + field.replace("_", "-")
+        if hint is bool:
+            aliases = [*aliases, _opposite(name)]
+        kinds.update(dict.fromkeys((name, *aliases), hint))
+    return kinds
+
+
+def _opposite(name: str) -> str:
+    return "--" + name[5:] if name.startswith("--no-") else "--no-" + name[2:]
+
+
+def _check_value(name: str, value: str, kind: typing.Any) -> None:
+    if kind not in (int, float) or value == "None":
+        return
+    try:
+        kind(value)
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{name} {value!r} is not allowed: give {wanted}.") from None
