@@ -61,6 +61,8 @@ class RunConfig:
     noop_max: int = 30
     """Begin each training episode with 0 to so many frames of no button, drawn at random."""
 
+    retry_fraction: float = 0.0
+    """Share of the training episodes that begin shortly before a recent failure of the agent."""
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
     paths: str = ""
@@ -258,7 +260,7 @@ class RunConfig:
         _one_of("--device", self.device, DEVICES)
         _one_of("--optimizer", self.optimizer, OPTIMIZERS)
         _one_of("--precision", self.precision, PRECISIONS)
-        for name in ("gamma", "gae_lambda", "start_fraction"):
+        for name in ("gamma", "gae_lambda", "start_fraction", "retry_fraction"):
             _within(_option(name), getattr(self, name), 0.0, 1.0)
         for name in _POSITIVE:
             value = getattr(self, name)

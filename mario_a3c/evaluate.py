@@ -20,7 +20,7 @@ from mario_a3c.envs.factory import make_env
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.faults import MOST_FAULTS, GameError, NotFiniteError, Notice, Patience, reason
 from mario_a3c.flat import FlatParameters
-from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.model import Actor, ActorCritic, ModelSpec
 from mario_a3c.recording import Recorder
 from mario_a3c.rollout import Episode, finished_episodes
 from mario_a3c.shared import Shared
@@ -145,7 +145,7 @@ class Evaluator:
 
 
 @torch.inference_mode()
-def play_episodes(model: ActorCritic, env: VectorEnv, greedy_games: int) -> list[Episode]:
+def play_episodes(model: Actor, env: VectorEnv, greedy_games: int) -> list[Episode]:
     """Play one episode in each game and return them in the games' order.
 
     Args:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KEEP = 20
 """Videos that stay in a run's folder; older ones are deleted."""
-SHORTEST_PAUSE = 60.0
+SHORTEST_PAUSE = 120.0
 """Seconds between two videos of mere improvements: encoding one takes a few seconds."""
 
 
@@ -50,7 +50,7 @@ class Recorder:
             return ""
         self._last = time.monotonic()
         path = self._folder / f"step-{evaluation.steps:09d}-{reason}.mp4"
-        write_video(path, self._pictures(episode.buttons))
+        write_video(path, self._pictures(episode.buttons), scale=1)
         make_gif(path, path.with_suffix(".gif"), every=8, width=128)
         self._rotate()
         return str(path)

@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection
 import torch
 from gymnasium.vector import VectorEnv
 
+from mario_a3c.baseline import UniformPolicy
 from mario_a3c.config import RunConfig
-from mario_a3c.envs.factory import add_starts, make_env
+from mario_a3c.envs.factory import set_training_starts, make_env
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.faults import (
@@ -62,6 +63,11 @@ class Learner:
         self._drops = Patience(MOST_DROPPED)
         self.model.take_statistics(shared.statistics)
         self.pull()
+
+    @property
+    def learning(self) -> bool:
+        """Whether there is anything to learn; the random baseline only plays."""
+        return self.config.algorithm != "random"
 
     def pull(self) -> None:
         """Copy the shared weights into the local model."""
@@ -219,7 +225,7 @@ def local_train(
         faults.succeeded()
         collected = time.perf_counter()
         counters[STEPS] += config.num_local_steps * config.num_games
-        figures = learner.update(batch)
+        figures = learner.update(batch) if learner.learning else {}
         learner.count_observations(batch)
         finished = time.perf_counter()
         figures["collect_share"] = (collected - started) / (finished - started)
@@ -237,13 +243,13 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
 
     def make() -> VectorEnv:
         env = make_env(config, num_envs=config.num_games, seed=seed)
-        if isinstance(env, MarioVectorEnv) and config.start_fraction:
-            add_starts(env, config)
+        if isinstance(env, MarioVectorEnv):
+            set_training_starts(env, config)
         return env
 
     return RolloutCollector(
         GuardedEnv(make, shared.inside.numpy()[worker : worker + 1]),
-        learner.model,
+        learner.model if learner.learning else UniformPolicy(learner.model.spec),
         config.num_local_steps,
         config.unroll,
         torch.device(config.device),

@@ -37,6 +37,10 @@ class Consoles:
         """The controller bytes of every game since the start of the stage, one a frame."""
         return None if self._log is None else [bytes(log) for log in self._log]
 
+    def pressed(self, game: int) -> bytes:
+        """Return the controller bytes of one game since the start of the stage, if logged."""
+        return b"" if self._log is None else bytes(self._log[game])
+
     def reset(self, games: list[int], noops: list[int]) -> None:
         """Begin an episode on some consoles, each with a number of frames without a button.
 

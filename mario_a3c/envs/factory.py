@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium.vector import VectorEnv
 
+from mario_a3c.envs.atari import is_atari, make_atari_env
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.gymnasium_tasks import make_gymnasium_env
 from mario_a3c.envs.mario import MarioVectorEnv
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from mario_a3c.config import RunConfig
 
 
-def add_starts(env: MarioVectorEnv, config: RunConfig) -> None:
-    """Let a share of the episodes begin along the found ways of the run's stage."""
+def set_training_starts(env: MarioVectorEnv, config: RunConfig) -> None:
+    """Let a share of the episodes begin before failures or along the found ways of the stage."""
+    env.set_retries(config.retry_fraction)
+    if not config.start_fraction:
+        return
     path = Path(config.paths) / f"{config.world}-{config.stage}.jsonl"
     engine = make_engine(config.engine, config.world, config.stage, 1)
     starts = []
@@ -50,6 +54,15 @@ def make_env(
     env: VectorEnv
     if config.is_mario:
         env = _make_mario(config, num_envs, changes)
+    elif is_atari(config.env_name):
+        env = make_atari_env(
+            config.env_name,
+            num_envs,
+            picture_size=config.picture_size,
+            frame_stack=config.frame_stack,
+            max_episode_length=config.max_episode_length,
+            render_mode=render_mode,
+        )
     else:
         env = make_gymnasium_env(
             config.env_name,

@@ -18,6 +18,7 @@ from mario_a3c.envs.endings import Endings, EndReason, Limits
 from mario_a3c.envs.engine import OBSERVATION_SIZE
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.progress import Progress
+from mario_a3c.envs.retries import Retries
 from mario_a3c.envs.rewards import RewardWeights
 from mario_a3c.envs.starts import Start
 
@@ -117,6 +118,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._stall_is_death = stall_is_death
         self._starts: Sequence[Start] = ()
         self._start_fraction = 0.0
+        self._retries: Retries | None = None
+        self._retry_fraction = 0.0
 
         self._generators = [np.random.default_rng() for _ in range(num_envs)]
         self._skip = np.full(num_envs, frame_skip, dtype=np.int32)
@@ -147,6 +150,17 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             raise ValueError(f"start_fraction must be from 0 to 1, not {start_fraction}.")
         self._starts = starts
         self._start_fraction = start_fraction if starts else 0.0
+
+    def set_retries(self, fraction: float) -> None:
+        """Begin some of the coming episodes shortly before a recent failure; see `Retries`.
+
+        Args:
+            fraction: the probability that an episode begins like that, from 0 to 1.
+        """
+        if not 0.0 <= fraction <= 1.0:
+            raise ValueError(f"fraction must be from 0 to 1, not {fraction}.")
+        self._retry_fraction = fraction
+        self._retries = Retries(self.num_envs) if fraction else None
 
     def reset(
         self,
@@ -210,6 +224,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         ended = reason != EndReason.NONE
         terminated = died | completed | (reason == EndReason.LEFT_STAGE)
         infos: dict[str, Any] = {"completed": completed, "frames": frames}
+        if self._retries is not None:
+            self._remember(self._retries, reason, stack)
         if ended.any():
             infos["final_obs"] = _where_ended([picture.copy() for picture in stack], ended)
             infos["final_info"] = self._final_info(reason, ended)
@@ -227,28 +243,49 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         """Start a new episode in some games and write its observation into their stacks."""
         self._return[games] = 0.0
         self._endings.begin(games)
-        from_start = self._from_start[games] = self._draw_from_start(games)
-        for game in games[from_start].tolist():
-            self._begin_at_start(game, stack)
-        games = games[~from_start]
+        starts = {game: self._draw_start(game) for game in games.tolist()}
+        for game, start in starts.items():
+            self._from_start[game] = start is not None
+            if start is not None:
+                self._begin_at(game, start, stack)
+        games = games[~self._from_start[games]]
         if len(games):
             indices = games.tolist()
             self._consoles.reset(indices, [self._draw_noops(game) for game in indices])
             stack[games] = self._consoles.picture[games, None]
             self._progress.begin(games, self.engine.ram)
 
-    def _draw_from_start(self, games: NDArray[np.intp]) -> NDArray[np.bool_]:
-        if not self._start_fraction:
-            return np.zeros(len(games), dtype=np.bool_)
-        draws = [self._generators[game].random() for game in games.tolist()]
-        return np.array(draws) < self._start_fraction
+    def _draw_start(self, game: int) -> Start | None:
+        """Return where an episode begins, or None for the start of the stage."""
+        generator = self._generators[game]
+        if self._retries is not None:
+            self._retries.begin(game)
+            if self._retries.starts and generator.random() < self._retry_fraction:
+                return self._retries.draw(generator)
+        if self._start_fraction and generator.random() < self._start_fraction:
+            return self._starts[int(generator.integers(len(self._starts)))]
+        return None
 
-    def _begin_at_start(self, game: int, stack: NDArray[np.uint8]) -> None:
-        start = self._starts[int(self._generators[game].integers(len(self._starts)))]
+    def _begin_at(self, game: int, start: Start, stack: NDArray[np.uint8]) -> None:
         self._consoles.begin_at(game, start)
         stack[game] = start.stack
         only = np.array([game], dtype=np.intp)
         self._progress.begin(only, self.engine.ram, start.furthest)
+
+    def _remember(
+        self, retries: Retries, reason: NDArray[np.int8], stack: NDArray[np.uint8]
+    ) -> None:
+        """Keep a moment of each game that has failed, and remember those that go on."""
+        lengths = self._endings.length.tolist()
+        for game, (why, length) in enumerate(zip(reason.tolist(), lengths, strict=True)):
+            if why == EndReason.NONE:
+                if retries.due(length):
+                    state, pressed = self.engine.save(game), self._consoles.pressed(game)
+                    furthest = self._progress.furthest[game].copy()
+                    moment = Start(state, stack[game].copy(), furthest, pressed)
+                    retries.remember(game, length, moment)
+            elif why != EndReason.COMPLETED:
+                retries.fail(game, length, self._generators[game])
 
     def _random_noops(self, game: int) -> int:
         if not self._noop_max:

@@ -1,0 +1,60 @@
+"""Second chances: episodes that begin shortly before a recent failure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.envs.retries import LEAST, Retries
+from mario_a3c.envs.starts import Start
+
+RIGHT_RUNNING = 3
+
+
+def moment(name: bytes) -> Start:
+    """Return a moment that can be told from others."""
+    return Start(name, np.zeros((4, 84, 84), np.uint8), np.zeros(128, np.int32), b"")
+
+
+def test_a_failure_keeps_a_moment_that_lies_some_decisions_before_it() -> None:
+    retries = Retries(1)
+    for length in (8, 16, 24):
+        retries.remember(0, length, moment(b"%d" % length))
+    for _ in range(50):
+        retries.fail(0, 24 + LEAST - 1, np.random.default_rng(_))
+    assert {start.state for start in retries.starts} == {b"8", b"16"}
+
+
+def test_a_failure_right_after_the_beginning_keeps_nothing() -> None:
+    retries = Retries(1)
+    retries.remember(0, 8, moment(b"8"))
+    retries.begin(0)
+    retries.fail(0, 3, np.random.default_rng(1))
+    assert not retries.starts
+
+
+def test_episodes_begin_before_the_place_where_the_agent_died() -> None:
+    env = MarioVectorEnv(4, 1, 1, noop_max=0)
+    env.set_retries(1.0)
+    env.reset(seed=1)
+    begun = []
+    for _ in range(200):  # running right without a jump dies at the first goomba, near x 300
+        *_, infos = env.step(np.full(4, RIGHT_RUNNING))
+        if "final_info" in infos:
+            ended = infos["_final_info"]
+            begun += infos["x"][ended].tolist()
+            assert not infos["final_info"]["completed"].any()
+    assert len(begun) > 8
+    assert all(60 < x < 300 for x in begun[4:])
+    env.close()
+
+
+def test_without_retries_every_episode_begins_at_the_start_of_the_stage() -> None:
+    env = MarioVectorEnv(2, 1, 1, noop_max=0)
+    env.reset(seed=1)
+    for _ in range(120):
+        *_, infos = env.step(np.full(2, RIGHT_RUNNING))
+        if "final_info" in infos:
+            assert (infos["x"][infos["_final_info"]] == 40).all()
+            assert not infos["final_info"]["from_start"].any()
+    env.close()
