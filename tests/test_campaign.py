@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mario_a3c.campaign import Campaign
+from mario_a3c.resume import states
 from mario_a3c.stages import parse_stages
 
 
