@@ -128,17 +128,18 @@ class Campaign:
         """Return the command of a stage's turn and the folder of its run."""
         program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
         program += ["--world", str(record.world), "--stage", str(record.stage)]
-        going_on = record.turns % TURNS_PER_SEED and record.run
-        if going_on or (record.run and states(self.folder / record.run)):
-            folder = self.folder / record.run
-            spent = float(record.status.get("seconds", 0.0)) / 3600
-            return [*program, "--resume", str(folder), "--hours", str(spent + hours)], folder
-        if record.turns:
-            record.seed += 1
-        record.run = f"{record.name}-seed{record.seed}"
+        seed = record.seed + record.turns // TURNS_PER_SEED
+        record.run = f"{record.name}-seed{seed}"
         self.save()
+        folder = self.folder / record.run
+        if states(folder):
+            spent = float(_read_status(folder).get("seconds", 0.0)) / 3600
+            return [*program, "--resume", str(folder), "--hours", str(spent + hours)], folder
+        while folder.exists():  # a run that ended before its first state
+            folder = folder.with_name(folder.name + "-again")
+            record.run = folder.name
         new = ["--log-path", str(self.folder), "--run-name", record.run, "--hours", str(hours)]
-        return [*program, *new, "--seed", str(record.seed)], self.folder / record.run
+        return [*program, *new, "--seed", str(seed)], folder
 
 
 def _read_status(folder: Path) -> dict[str, Any]:
