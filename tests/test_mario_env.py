@@ -8,6 +8,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
 from mario_a3c.envs import engines
+from mario_a3c.envs import ram as fields
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.endings import EndReason
 from mario_a3c.envs.mario import MarioVectorEnv
@@ -44,6 +45,19 @@ def memory_of(env, game):
     return env.engine._games[game].ram
 
 
+def check_memory(ram, info):
+    """Compare what we read from memory with what the bare environment reads."""
+    assert fields.x(ram) == info["x_pos"]
+    assert fields.y(ram) == info["y_pos"]
+    assert fields.score(ram) == info["score"]
+    assert fields.time(ram) == info["time"]
+    assert fields.coins(ram) == info["coins"]
+    assert fields.status(ram) == info["status_value"]
+    assert (fields.world(ram), fields.stage(ram)) == (info["world"], info["stage"])
+    assert fields.dying(ram) == (info["is_dying"] or info["is_dead"])
+    assert fields.flag_or_axe(ram) == info["flag_get"]
+
+
 @pytest.mark.parametrize("weights", [*REWARDS.values(), RewardWeights(step=-0.02)])
 @on_both_engines
 def test_an_episode_is_what_the_bare_environment_plays(engine, weights):
@@ -70,6 +84,8 @@ def test_an_episode_is_what_the_bare_environment_plays(engine, weights):
         returned += float(reward[0])
         assert not truncated
         assert terminated == over
+        if engine == "nes-py":
+            check_memory(bare.ram[None], info)
         if not over:
             assert (observation[:, :3] == previous[:, 1:]).all()
             assert (observation[0, 3] == slow_observation(bare.screen)).all()
@@ -98,7 +114,7 @@ def test_both_engines_make_the_same_environment():
         chosen = generator.choice([0, 1, 2, 3, 4, 4, 4, 6], 4)
         one, other = (env.step(chosen) for env in envs)
         for mine, theirs in zip(one[:4], other[:4], strict=True):
-            assert np.array_equal(mine, theirs)
+            assert np.all(mine == theirs)
         for name in ("x", "max_x", "time", "score", "completed", "frames"):
             assert (one[4][name] == other[4][name]).all()
         ended += int((one[2] | one[3]).sum())
@@ -165,6 +181,16 @@ def test_observations_do_not_change_when_the_games_go_on():
     assert all((one == other).all() for one, other in zip(kept, copies, strict=True))
 
 
+def test_equal_actions_are_not_counted_across_episodes():
+    env = MarioVectorEnv(1, 1, 1, engine="nes-py", max_actions=3, max_episode_steps=2)
+    env.reset()
+    reasons = []
+    for _ in range(6):
+        infos = env.step(same(NOOP, 1))[4]
+        reasons += [int(reason) for reason in infos.get("final_info", {}).get("end_reason", [])]
+    assert reasons == 3 * [EndReason.TIME_LIMIT]
+
+
 @pytest.mark.parametrize(
     ("settings", "reason", "decisions_made"),
     [
@@ -188,7 +214,7 @@ def test_an_episode_that_goes_nowhere_is_truncated(settings, reason, decisions_m
 def test_other_actions_in_between_reset_the_count_of_equal_ones():
     env = MarioVectorEnv(1, 1, 1, engine="nes-py", noop_max=0, max_actions=3)
     env.reset()
-    for action in (NOOP, NOOP, RIGHT, NOOP, NOOP, RIGHT):
+    for action in 4 * (NOOP, NOOP, RIGHT):
         assert not env.step(same(action, 1))[3].any()
 
 
@@ -237,9 +263,12 @@ def test_watching_every_frame_does_not_change_the_game(engine):
     def watch(game, episode, picture):
         pictures.append((game, episode, picture))
 
-    settings = {"engine": engine, "noop_max": 0, "log_buttons": True}
-    watched = MarioVectorEnv(1, 1, 1, on_frame=watch, **settings)
-    unwatched = MarioVectorEnv(1, 1, 1, **settings)
+    watched, unwatched = (
+        MarioVectorEnv(
+            1, 1, 1, engine=engine, draw_noops=lambda game: 1, log_buttons=True, on_frame=listener
+        )
+        for listener in (watch, None)
+    )
     watched.reset()
     unwatched.reset()
     over = np.array([False])
@@ -249,14 +278,16 @@ def test_watching_every_frame_does_not_change_the_game(engine):
         assert mine[4]["frames"] == theirs[4]["frames"]
         over = mine[2][0]
         assert over == theirs[2][0]
+    assert (mine[4]["final_obs"][0] == theirs[4]["final_obs"][0]).all()
     buttons = mine[4]["final_info"]["buttons"][0]
     assert buttons == theirs[4]["final_info"]["buttons"][0]
     bare = SuperMarioBrosEnv(target=(1, 1))
     bare.reset()
-    assert len(pictures) == len(buttons)
-    for (game, episode, picture), byte in zip(pictures, buttons, strict=True):
+    assert mine[4]["frames"] < 4  # the last decision was cut short
+    assert [episode for _, episode, _ in pictures] == len(buttons) * [0] + [1]
+    for (game, _, picture), byte in zip(pictures, buttons, strict=False):
         screen = bare.step(byte)[0]
-        assert (game, episode) == (0, 0)
+        assert game == 0
         assert (picture == screen).all()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from mario_a3c.envs import ram as fields
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.progress import Progress
+from mario_a3c.envs.progress import Change, Progress
 from mario_a3c.envs.rewards import RewardWeights
 from tests.mario import decisions, on_both_engines, recorded, same
 
@@ -58,6 +58,23 @@ def test_decisions_without_new_ground_are_counted():
 def test_clock_and_points_count_in_one_direction():
     _, found = changes(memory(0), memory(0, time=398, score=150), memory(0, time=400, score=0))
     assert [(ticks, points) for *_, ticks, points in found] == [(2, 150), (0, 0)]
+
+
+def test_every_weight_weighs_its_own_part():
+    change = Change(*(np.array([part]) for part in (2, 30, 5, 700)))
+    yes, no = np.array([True]), np.array([False])
+    for name, expected in [
+        ("ground", 2),
+        ("velocity", 30),
+        ("clock", 5),
+        ("score", 700),
+        ("completion", 1),
+        ("death", 0),
+        ("step", 1),
+    ]:
+        weights = RewardWeights(**{"ground": 0, "completion": 0, "death": 0, name: 3})
+        assert weights.total(change, yes, no) == 3 * expected
+    assert RewardWeights(ground=0, death=-4).total(change, no, yes) == -4
 
 
 @on_both_engines

@@ -7,7 +7,7 @@ import pytest
 
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.traces import Trace, replay_pictures
-from mario_a3c.replay import main
+from mario_a3c.replay import completes, main
 from tests.mario import DATA, on_both_engines, recorded
 
 
@@ -35,11 +35,35 @@ def test_a_trace_that_does_not_do_what_it_says_is_told(tmp_path, capsys):
     assert "DIFFERS: completes" in lines[3]
 
 
+def test_a_flag_behind_a_warp_zone_is_no_completion(monkeypatch):
+    class FlagOfAnotherWorld:
+        world = 4
+
+        def __init__(self, target):
+            self.target = target
+
+        def reset(self):
+            pass
+
+        def step(self, byte):
+            return None, 0.0, True, False, {"flag_get": True, "world": self.world, "stage": 2}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("mario_a3c.replay.SuperMarioBrosEnv", FlagOfAnotherWorld)
+    trace = Trace(1, 2, 0, 0, True, bytes(1))
+    assert not completes(trace)
+    FlagOfAnotherWorld.world = 1
+    assert completes(trace)
+
+
 @on_both_engines
 def test_a_replay_shows_one_picture_a_frame(engine):
     trace = recorded("1-4")
     pictures = [
-        picture.copy() for picture in replay_pictures(make_engine(engine, 1, 4, 1), trace.buttons)
+        picture.copy()
+        for picture in replay_pictures(make_engine(engine, 1, 4, 1), trace.buttons + bytes(9))
     ]
     assert len(pictures) == len(trace.buttons)
     assert pictures[0].shape == (240, 256, 3)

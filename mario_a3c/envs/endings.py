@@ -58,7 +58,6 @@ class Endings:
         """Count from 0 again for some games."""
         self.length[games] = 0
         self._repeats[games] = 0
-        self._last_action[games] = -1
 
     def reasons(
         self,
