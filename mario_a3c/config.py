@@ -119,6 +119,8 @@ class RunConfig:
     """Parts, each with an update of its own, that a pass is cut into."""
     clip_range: float = 0.2
     """How far reuse may move an action's probability ratio from 1 (Schulman et al. 2017)."""
+    target_kl: float = 0.0
+    """End the passes over a rollout once the policy has moved so far, in nats; 0 never does."""
     sequence_length: int = 16
     """Steps the LSTM is unrolled for in an update; 0 for the whole rollout."""
     normalize_advantages: bool = True
@@ -318,6 +320,7 @@ _NOT_NEGATIVE = (
     "entropy_coef_final",
     "value_loss_coef",
     "sequence_length",
+    "target_kl",
     "seed",
     "stall_limit",
     "max_episode_length",

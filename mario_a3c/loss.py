@@ -15,6 +15,8 @@ class Losses(NamedTuple):
     policy: Tensor
     value: Tensor
     entropy: Tensor
+    divergence: Tensor = torch.zeros(())
+    """How far the policy has moved from the one that acted; see `divergence`."""
 
 
 def policy_gradient(log_probs: Tensor, advantages: Tensor) -> Tensor:
@@ -34,6 +36,16 @@ def clipped_surrogate(
     ratio = torch.exp(log_probs - old_log_probs)
     clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
     return -torch.minimum(ratio * advantages, clipped * advantages)
+
+
+def divergence(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
+    """Estimate the mean Kullback-Leibler divergence of a policy from the one that acted, in nats.
+
+    The estimate ``mean(r - 1 - log r)``, with ``r`` the ratio of probabilities, is never negative
+    (Schulman 2020, "Approximating KL Divergence").
+    """
+    log_ratio = (log_probs - old_log_probs).detach()
+    return (log_ratio.exp() - 1 - log_ratio).mean()
 
 
 def a3c_loss(

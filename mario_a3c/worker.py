@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from mario_a3c.baseline import UniformPolicy
 from mario_a3c.config import RunConfig
-from mario_a3c.envs.factory import set_training_starts, make_env
+from mario_a3c.envs.factory import make_env, set_training_starts
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.faults import (
@@ -25,7 +25,7 @@ from mario_a3c.faults import (
     Patience,
 )
 from mario_a3c.flat import FlatParameters
-from mario_a3c.loss import Losses, a3c_loss, clipped_surrogate, policy_gradient
+from mario_a3c.loss import Losses, a3c_loss, clipped_surrogate, divergence, policy_gradient
 from mario_a3c.model import ActorCritic, ModelSpec, use_precision
 from mario_a3c.normalization import RewardScaling, count_samples, quantities
 from mario_a3c.optim import make_optimizer, make_state, push_gradient
@@ -96,6 +96,8 @@ class Learner:
             deviation, mean = torch.std_mean(batch.advantages)
             batch.advantages = (batch.advantages - mean) / (deviation + 1e-8)
         for epoch in range(config.epochs):
+            if config.target_kl and epoch and sums["divergence"][-1] > config.target_kl:
+                break
             for index, minibatch in enumerate(
                 batch.minibatches(config.minibatches, self.generator)
             ):
@@ -106,6 +108,7 @@ class Learner:
                 sums["policy_loss"].append(float(losses.policy))
                 sums["value_loss"].append(float(losses.value))
                 sums["entropy"].append(float(losses.entropy))
+                sums["divergence"].append(float(losses.divergence))
                 sums["gradient_norm"].append(norm)
                 sums["staleness"].append(self.shared.updates - 1 - self._pulled_at)
         figures.update({name: sum(values) / len(values) for name, values in sums.items()})
@@ -134,7 +137,8 @@ class Learner:
             sum_losses=config.sum_losses,
         )
         losses.total.backward()
-        return Losses(*(part.detach() for part in losses))
+        moved = divergence(log_probs, batch.log_probs)
+        return Losses(*(part.detach() for part in losses))._replace(divergence=moved)
 
     def _push(self, losses: Losses) -> float:
         """Clip the gradient, push it unless something is not finite, and return its norm.
