@@ -62,7 +62,7 @@ class Evaluation:
         episodes = [self.greedy, *self.sampled]
         if "max_x" not in self.greedy.figures:
             return float(np.mean([episode.score for episode in episodes]))
-        finished = np.mean([episode.figures["completed"] for episode in episodes])
+        finished = (self.greedy.figures["completed"] + self.completion_rate) / 2
         return float(10_000 * finished + np.mean([e.figures["max_x"] for e in episodes]))
 
     def summary(self) -> str:
