@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,13 +168,14 @@ def _read_bytes(path: Path) -> bytes:
         if path.resolve().parent != path.parent.resolve():
             raise CheckpointError(f"{path} is a link out of its folder, which is not followed.")
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(size) if size <= LARGEST_FILE else b""
     except (OSError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{path} cannot be read: {reason}.") from error
-    if len(content) > LARGEST_FILE:
+    if size > LARGEST_FILE:
         raise CheckpointError(f"{path} has more than {LARGEST_FILE >> 20} MiB.")
     return content
 

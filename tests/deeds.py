@@ -1,0 +1,65 @@
+"""What child processes do in the tests of children: light, so that they start in no time."""
+
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from mario_a3c.faults import RunError
+
+
+def report_and_wait(text: str, pipe: Connection) -> None:
+    """Say something, then do nothing for ever."""
+    pipe.send(text)
+    while True:
+        time.sleep(60)
+
+
+def report_and_return(text: str, pipe: Connection) -> None:
+    """Say something and be done."""
+    pipe.send(text)
+
+
+def report_and_die(text: str, pipe: Connection) -> None:
+    """Say a lot and be killed at once."""
+    for number in range(50):
+        pipe.send(f"{text} {number}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_while_reporting(pipe: Connection) -> None:
+    """Be killed in the middle of a message."""
+    pipe.send("whole")
+    os.write(pipe.fileno(), (1000).to_bytes(4, "big") + b"half of it")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def raise_error(text: str, pipe: Connection) -> None:
+    """Fail by a mistake."""
+    raise ValueError(text)
+
+
+def raise_run_error(text: str, pipe: Connection) -> None:
+    """Fail for good."""
+    raise RunError(text)
+
+
+def report_signals(pipe: Connection) -> None:
+    """Tell our process number, and be deaf."""
+    pipe.send(os.getpid())
+    report_and_wait("waiting", pipe)
+
+
+def hold_children(number: int, *_: Any) -> None:
+    """Be a parent of some children that wait, print their process numbers, and wait."""
+    from mario_a3c.children import Children
+
+    def show(report: object) -> None:
+        print(report, flush=True)
+
+    children = Children(show)
+    for index in range(number):
+        children.start(f"child {index}", report_signals, tuple)
+    while True:
+        children.listen(1.0)

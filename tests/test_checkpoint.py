@@ -1,0 +1,316 @@
+"""Checkpoints: what is saved comes back, and what is broken, foreign or hostile is refused."""
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save as serialize
+
+from mario_a3c import checkpoint
+from mario_a3c.checkpoint import CheckpointError, load_agent, round_to_half, save_agent, to_bytes
+from mario_a3c.flat import FlatParameters
+from mario_a3c.model import ActorCritic, ModelSpec
+from tests.small import SPEC
+
+TINY = ModelSpec(observation_shape=(2,), num_actions=2, hidden=(2,), lstm_size=1)
+METADATA = {"task": "small", "steps": 7, "evaluation": {"score": 1.5}}
+
+
+def make_agent(spec: ModelSpec = SPEC) -> ActorCritic:
+    torch.manual_seed(1)
+    model = ActorCritic(spec)
+    round_to_half(FlatParameters(model).values)
+    return model
+
+
+def weights_of(model: ActorCritic) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def refusal(path: Path) -> str:
+    """Return the sentence with which a file is refused."""
+    with pytest.raises(CheckpointError) as refused:
+        load_agent(path)
+    sentence = str(refused.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    assert str(path) in sentence
+    return sentence
+
+
+def write(path: Path, tensors: dict[str, torch.Tensor], **metadata: Any) -> Path:
+    """Write a file with a right digest, whatever it holds."""
+    path.write_bytes(to_bytes(tensors, {"spec": TINY.to_dict(), **metadata}))
+    return path
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A file with a tiny agent, so small that each of its bytes can be tried."""
+    save_agent(tmp_path / "agent.safetensors", make_agent(TINY), METADATA)
+    return tmp_path / "agent.safetensors"
+
+
+def test_an_agent_comes_back_with_its_weights_and_what_is_known_of_it(tmp_path):
+    model = make_agent()
+    save_agent(tmp_path / "agent.safetensors", model, METADATA)
+    agent = load_agent(tmp_path / "agent.safetensors")
+    assert agent.metadata == {**METADATA, "spec": json.loads(json.dumps(SPEC.to_dict()))}
+    assert agent.model.spec == SPEC
+    for name, value in model.state_dict().items():
+        assert torch.equal(agent.model.state_dict()[name], value)
+
+
+def test_statistics_of_observations_are_kept_whole(tmp_path):
+    model = make_agent(ModelSpec((3,), 2, normalize=True))
+    assert model.normalizer is not None
+    model.normalizer.statistics.copy_(torch.tensor([[1e9 + 1], [2.0], [3.0]]).expand(3, 3))
+    save_agent(tmp_path / "agent.safetensors", model, {})
+    loaded = load_agent(tmp_path / "agent.safetensors").model.normalizer
+    assert loaded is not None
+    assert torch.equal(loaded.statistics, model.normalizer.statistics)
+
+
+def test_an_agent_is_saved_in_half_precision(tmp_path):
+    save_agent(tmp_path / "agent.safetensors", make_agent(), {})
+    parameters = sum(p.numel() for p in make_agent().parameters())
+    assert 2 * parameters < (tmp_path / "agent.safetensors").stat().st_size < 2.2 * parameters
+
+
+def test_weights_that_half_precision_cannot_hold_are_not_saved(tmp_path):
+    model = make_agent()
+    with torch.no_grad():
+        model.value.bias.fill_(1e6)
+    with pytest.raises(CheckpointError, match=r"value\.bias"):
+        save_agent(tmp_path / "agent.safetensors", model, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_first_format_still_loads(tmp_path):
+    model = make_agent(TINY)
+    text = {"format": "mario_a3c/1", "metadata": json.dumps({"spec": TINY.to_dict()})}
+    (tmp_path / "old.safetensors").write_bytes(serialize(weights_of(model), text))
+    assert load_agent(tmp_path / "old.safetensors").model.spec == TINY
+
+
+def test_a_file_cut_off_at_any_length_is_refused(saved):
+    content = saved.read_bytes()
+    for length in range(len(content)):
+        saved.write_bytes(content[:length])
+        refusal(saved)
+
+
+def test_a_file_with_any_bit_flipped_is_refused(saved):
+    content = bytearray(saved.read_bytes())
+    for position in range(len(content)):
+        bit = 1 << position % 8
+        content[position] ^= bit
+        saved.write_bytes(content)
+        refusal(saved)
+        content[position] ^= bit
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    assert "There is no checkpoint" in refusal(tmp_path / "none.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    assert "There is no checkpoint" in refusal(tmp_path / "folder.safetensors")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    assert "There is no checkpoint" in refusal(tmp_path / "pipe.safetensors")
+
+
+def test_a_file_of_another_program_is_refused(tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    path.write_bytes(serialize({"x": torch.ones(3)}, {"format": "pt"}))
+    assert "not a checkpoint of this program" in refusal(path)
+    path.write_bytes(serialize({"x": torch.ones(3)}))
+    assert "no header of ours" in refusal(path)
+
+
+class Bomb:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.trace,)
+
+
+def test_a_pickle_is_refused_and_its_payload_does_not_run(tmp_path):
+    trace = tmp_path / "ran"
+    whole = io.BytesIO()
+    torch.save({"weights": Bomb(trace)}, whole)
+    for content in (pickle.dumps(Bomb(trace)), whole.getvalue()):
+        (tmp_path / "bomb.safetensors").write_bytes(content)
+        refusal(tmp_path / "bomb.safetensors")
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(Bomb(trace)))
+    assert trace.exists()  # it would have
+
+
+def test_a_link_out_of_the_folder_is_not_followed(saved, tmp_path):
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    (folder / "out.safetensors").symlink_to(saved)
+    assert "link out of its folder" in refusal(folder / "out.safetensors")
+    (folder / "loop.safetensors").symlink_to(folder / "loop.safetensors")
+    refusal(folder / "loop.safetensors")
+
+
+def test_a_link_inside_the_folder_is_followed(saved):
+    (saved.parent / "best.safetensors").symlink_to(saved.name)
+    assert load_agent(saved.parent / "best.safetensors").metadata["steps"] == 7
+
+
+def test_metadata_that_is_not_json_is_refused(tmp_path):
+    for text in ("{", "[" * 100_000, "[]", "7", "1" * 10_000):
+        header = {"format": "mario_a3c/1", "metadata": text}
+        (tmp_path / "a.safetensors").write_bytes(serialize(weights_of(make_agent(TINY)), header))
+        assert "metadata" in refusal(tmp_path / "a.safetensors")
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+    for culprit in (torch.nan, torch.inf):
+        tensors = weights_of(make_agent(TINY))
+        tensors["value.weight"][0, 0] = culprit
+        assert "'value.weight'" in refusal(write(tmp_path / "nan.safetensors", tensors))
+
+
+def test_weights_of_another_shape_name_or_kind_are_refused(tmp_path):
+    path = tmp_path / "odd.safetensors"
+    good = weights_of(make_agent(TINY))
+    for changed in (
+        {**good, "value.weight": torch.zeros(1, 2)},
+        {**good, "value.weight": torch.zeros(1, 1, 1)},
+        {**good, "value.weight": torch.zeros(1, 1, dtype=torch.float64)},
+        {**good, "value.weight": torch.zeros(1, 1, dtype=torch.int64)},
+        {**good, "value.weight": torch.zeros(1, 1, dtype=torch.complex64)},
+        {**good, "another": torch.zeros(1)},
+        {name: value for name, value in good.items() if name != "value.weight"},
+        {},
+    ):
+        sentence = refusal(write(path, changed))
+        assert "value.weight" in sentence or "another" in sentence or "encoder" in sentence
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"lstm_size": 10**9},
+        {"lstm_size": 10**18},
+        {"lstm_size": 10**30},
+        {"lstm_size": -1},
+        {"lstm_size": "8"},
+        {"lstm_size": None},
+        {"num_actions": 10**12},
+        {"hidden": [10**10]},
+        {"hidden": [1] * 100_000},
+        {"observation_shape": []},
+        {"observation_shape": 3},
+        {"observation_shape": [4, 84, 10**9]},
+        {"observation_shape": [10**6, 84, 84], "network": "reference"},
+        {"network": "unknown", "observation_shape": [4, 84, 84]},
+        {"unknown": 1},
+    ],
+    ids=lambda spec: str(spec)[:50],
+)
+def test_a_network_that_is_only_claimed_is_refused_before_it_is_allocated(tmp_path, spec):
+    path = write(
+        tmp_path / "huge.safetensors",
+        weights_of(make_agent(TINY)),
+        spec=TINY.to_dict() | spec,
+    )
+    tracemalloc.start()
+    refusal(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6
+    assert resident_peak() < 3e9
+
+
+def resident_peak() -> int:
+    """Return the most memory that this process ever held."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError
+
+
+def test_tensors_that_are_only_claimed_are_refused(tmp_path):
+    header: dict[str, Any] = {"__metadata__": {"format": "mario_a3c/1", "metadata": "{}"}}
+    header["x"] = {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}
+    text = json.dumps(header).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    assert "damaged" in refusal(tmp_path / "a.safetensors")
+
+
+def test_a_header_that_is_only_claimed_is_refused(tmp_path):
+    for length in (2**20 + 1, 2**40, 2**64 - 1):
+        (tmp_path / "a.safetensors").write_bytes(length.to_bytes(8, "little") + b"{}" * 100)
+        assert "no header of ours" in refusal(tmp_path / "a.safetensors")
+
+
+def test_a_file_larger_than_allowed_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "LARGEST_FILE", 2**20)
+    with (tmp_path / "sparse.safetensors").open("wb") as file:
+        file.truncate(2**40)
+    assert "more than 1 MiB" in refusal(tmp_path / "sparse.safetensors")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=8,
+)
+SPECS = st.dictionaries(st.sampled_from(sorted(TINY.to_dict())), VALUES, max_size=4)
+
+
+def refused_or_loaded(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with contextlib.suppress(CheckpointError):  # anything else that is raised fails the test
+        load_agent(path)
+
+
+# FUZZ_EXAMPLES=10000 tries more; docs/reliability.md tells how many have been tried.
+FUZZ = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@FUZZ
+@given(st.binary(max_size=300))
+def test_no_bytes_do_more_than_be_refused(tmp_path, content):
+    length = len(content).to_bytes(8, "little")
+    refused_or_loaded(tmp_path / "fuzz.safetensors", content)
+    refused_or_loaded(tmp_path / "fuzz.safetensors", length + content)
+
+
+@FUZZ
+@given(VALUES)
+def test_no_header_does_more_than_be_refused(tmp_path, value):
+    for header in (value, {"__metadata__": value}, {"__metadata__": {"format": value}}):
+        text = json.dumps(header).encode()
+        refused_or_loaded(tmp_path / "fuzz.safetensors", len(text).to_bytes(8, "little") + text)
+
+
+@FUZZ
+@given(SPECS)
+def test_no_described_network_does_more_than_be_refused(tmp_path, spec):
+    content = to_bytes(weights_of(make_agent(TINY)), {"spec": TINY.to_dict() | spec})
+    refused_or_loaded(tmp_path / "fuzz.safetensors", content)
