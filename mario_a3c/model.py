@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from gymnasium import Space, spaces
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.nn import functional
 
 from mario_a3c.distributions import CategoricalHead, GaussianHead, Policy, first_step
@@ -33,6 +34,18 @@ _CONVOLUTIONS: dict[str, tuple[tuple[tuple[int, int, int, int], ...], int]] = {
     # The network of the classic Mario A3C and of pytorch-a3c.
     "reference": (((32, 3, 2, 1),) * 4, 0),
 }
+
+
+class Actor(Protocol):
+    """Whatever plays: a network, or what stands in its place."""
+
+    spec: ModelSpec
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state in which an episode begins, for ``batch`` games."""
+
+    def act(self, observations: Tensor, state: State) -> tuple[Distribution, Tensor, State]:
+        """Return distributions of B actions, B values and the next state."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from mario_a3c.faults import NotFiniteError
-from mario_a3c.model import ActorCritic, ModelSpec, State
+from mario_a3c.model import Actor, ModelSpec, State
 from mario_a3c.normalization import RewardScaling
 from mario_a3c.returns import generalized_advantages
 
@@ -94,7 +94,7 @@ class RolloutCollector:
     def __init__(
         self,
         env: VectorEnv,
-        model: ActorCritic,
+        model: Actor,
         steps: int,
         unroll: int,
         device: torch.device,

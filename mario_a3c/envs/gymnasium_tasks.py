@@ -107,8 +107,9 @@ def _registered(env_id: str, module: str, render_mode: str | None) -> Env[Any, A
             import_module(wanted)
     if name not in gymnasium.registry:
         raise TaskError(f"--env-name {env_id!r} is unknown.{nearest(name)}")
+    shown = {} if render_mode is None else {"render_mode": render_mode}  # not all take one
     try:
-        return gymnasium.make(name, render_mode=render_mode, disable_env_checker=True)
+        return gymnasium.make(name, disable_env_checker=True, **shown)
     except DependencyNotInstalled as error:
         raise TaskError(f"--env-name {env_id} needs a package that is not here: {error}") from error
     except gymnasium.error.Error as error:
@@ -130,9 +131,11 @@ def import_module(name: str) -> None:
         raise TaskError(f"--env-module {name!r} cannot be imported: {error}.") from error
 
 
-def nearest(env_id: str, further: tuple[str, ...] = ("SuperMarioBros",)) -> str:
+def nearest(env_id: str) -> str:
     """Return a sentence that suggests the known id most like ``env_id``, or nothing."""
-    known = [*gymnasium.registry, *further]
+    games = [spec.name for spec in gymnasium.registry.values() if spec.namespace == "ALE"]
+    dropped = [f"{name}Deterministic-v4" for name in games]
+    known = ["SuperMarioBros", *gymnasium.registry, *dropped]
     close = difflib.get_close_matches(env_id, known, n=1, cutoff=0.5)
     return f" Did you mean {close[0]}?" if close else ""
 
