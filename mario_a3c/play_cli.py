@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import tyro
 from numpy.typing import NDArray
 
@@ -81,6 +82,7 @@ class Game:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play; return the exit status: 0, 2 for bad input, 1 if a file could not be written."""
     options = tyro.cli(PlayOptions, args=arguments, prog="play.py")
+    torch.set_num_threads(1)  # enough for this network, and the same sums whatever the cores
     try:
         game, sentence = prepare(options)
         for path in (options.record, options.trace):
