@@ -272,6 +272,10 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"{_option(name)} {value} is not allowed: give 0 or more.")
+        for name, most in _AT_MOST.items():
+            value = getattr(self, name)
+            if value > most:
+                raise ConfigError(f"{_option(name)} {value} is not allowed: give {most} at most.")
         if not all(width > 0 for width in self.hidden):
             raise ConfigError(f"--hidden {self.hidden} is not allowed: give widths above 0.")
         self._validate_batches()
@@ -331,6 +335,20 @@ _NOT_NEGATIVE = (
     "hours",
     "stage_hours",
 )
+
+
+# What no machine could do: a state to resume from may ask for anything.
+_AT_MOST = {
+    "num_processes": 1024,
+    "num_games": 4096,
+    "num_local_steps": 65_536,
+    "epochs": 1000,
+    "picture_size": 1024,
+    "frame_stack": 64,
+    "keep": 10_000,
+    "eval_episodes": 10_000,
+    "seed": 2**32 - 1,
+}
 
 
 def _option(field: str) -> str:

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -42,8 +44,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
     spec = _spec(config)
     initial = _initial_agent(config, spec)
     folder = Path(config.resume) if config.resume else _new_folder(config)
-    try:
-        lock = FolderLock(folder)
+    with _our_own(folder, new=not config.resume) as lock:
         trainer = Trainer(config, spec, folder, lock)
         if config.resume:
             trainer.restore()
@@ -53,13 +54,25 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
         remove_temporaries(folder)
         write_atomically(folder / "config.json", json.dumps(config.to_dict(), indent=2).encode())
         trainer.save()
+    return trainer, sentence
+
+
+@contextmanager
+def _our_own(folder: Path, new: bool) -> Iterator[FolderLock]:
+    """Lock a run's folder; if it turns out that it cannot be used, give it back or remove it."""
+    try:
+        lock = FolderLock(folder)
+        try:
+            yield lock
+        except BaseException:
+            lock.release()
+            raise
     except FolderInUseError as error:
         raise ConfigError(f"{error}; end that one first.") from error
     except OSError as error:
-        if not config.resume:
+        if new:
             shutil.rmtree(folder, ignore_errors=True)
         raise ConfigError(f"{folder} cannot be written to: {error.strerror}.") from error
-    return trainer, sentence
 
 
 def resumed_settings(wanted: RunConfig) -> RunConfig:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from mario_a3c import files
 from mario_a3c.files import (
     FolderInUseError,
     FolderLock,
@@ -102,7 +101,7 @@ class RecordedDisk:
     states: list[Disk] = field(default_factory=lambda: [Disk()])
 
     def note(self, **changes: object) -> None:
-        self.states.append(Disk(**{**vars(self.states[-1]), **changes}))  # type: ignore[arg-type]
+        self.states.append(Disk(**{**vars(self.states[-1]), **changes}))
 
     def write(self, descriptor: int, data: bytes) -> int:
         for _ in range(len(data)):
@@ -127,8 +126,8 @@ class RecordedDisk:
 
 def test_a_power_cut_at_any_byte_and_call_leaves_the_old_file_or_all_of_the_new(path, monkeypatch):
     disk = RecordedDisk()
-    monkeypatch.setattr(files.os, "write", disk.write)
-    monkeypatch.setattr(files.os, "fsync", disk.fsync)
+    monkeypatch.setattr(os, "write", disk.write)
+    monkeypatch.setattr(os, "fsync", disk.fsync)
     monkeypatch.setattr(Path, "replace", lambda source, target: disk.replace(source, target))
     write_atomically(path, NEW)
     monkeypatch.undo()
@@ -142,7 +141,7 @@ def test_a_power_cut_at_any_byte_and_call_leaves_the_old_file_or_all_of_the_new(
 def test_a_call_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypatch):
     for name in ("write", "fchmod", "fsync"):
         with monkeypatch.context() as patch:
-            patch.setattr(files.os, name, lambda *_: (_ for _ in ()).throw(OSError(5, "broken")))
+            patch.setattr(os, name, lambda *_: (_ for _ in ()).throw(OSError(5, "broken")))
             with pytest.raises(OSError, match="broken"):
                 write_atomically(path, NEW)
         assert path.read_bytes() == OLD

@@ -1,0 +1,261 @@
+"""The command line of train.py: what it understands, and what it refuses in one sentence."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save as serialize
+
+from mario_a3c import cli
+from mario_a3c.checkpoint import read_tensors, save_agent, to_bytes
+from mario_a3c.cli import main, parse
+from mario_a3c.config import RunConfig
+from mario_a3c.files import FolderLock
+from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.preparation import prepare
+from mario_a3c.presets import presets
+from mario_a3c.resume import states
+from tests.disks import small_disk
+
+ROOT = Path(__file__).parent.parent
+SMALL = ("--lstm-size", "8", "--engine", "nes-py", "--num-processes", "1")
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    return tmp_path / "logs"
+
+
+def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
+    """Return the sentence with which a command line is refused, before anything was made."""
+    assert main([*words, "--log-path", str(logs)] if "--log-path" not in words else words) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    (sentence,) = output.err.splitlines()
+    assert sentence.startswith("train.py: ")
+    assert sentence.endswith((".", "?"))
+    assert not logs.exists() or not any(logs.iterdir())
+    return sentence.removeprefix("train.py: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--world 9", "--world 9 is not allowed: give 1 to 8."),
+        ("--stage 0", "--stage 0 is not allowed: give 1 to 4."),
+        ("--world nine", "--world 'nine' is not allowed: give a whole number."),
+        ("--world 1.5", "--world '1.5' is not allowed: give a whole number."),
+        ("--lr=fast", "--lr 'fast' is not allowed: give a number."),
+        (
+            "--action-type fast",
+            "--action-type 'fast' is unknown: choose from right, simple, complex, pipes.",
+        ),
+        (
+            "--learning-rate -0.1",
+            "--learning-rate -0.1 is not allowed: give a number above 0.",
+        ),
+        ("--learning-rate nan", "--learning-rate nan is not allowed: give a number above 0."),
+        ("--learning-rate inf", "--learning-rate inf is not allowed: give a number above 0."),
+        ("--lr 0", "--learning-rate 0.0 is not allowed: give a number above 0."),
+        ("--gamma 1.5", "--gamma 1.5 is not allowed: give 0.0 to 1.0."),
+        ("--tau -1", "--gae-lambda -1.0 is not allowed: give 0.0 to 1.0."),
+        ("--beta -1", "--entropy-coef -1.0 is not allowed: give 0 or more."),
+        ("--num-processes 0", "--num-processes 0 is not allowed: give a number above 0."),
+        ("--keep 0", "--keep 0 is not allowed: give a number above 0."),
+        ("--engine snes", "--engine 'snes' is unknown: choose from auto, native, nes-py."),
+        ("--optimizer sgd", "--optimizer 'sgd' is unknown: choose from adam, rmsprop."),
+        ("--wrold 1", "The option --wrold is unknown; see --help. Did you mean --world?"),
+        ("--shared=no", "--shared takes no value; --no-shared is the opposite."),
+        ("--world", "--world needs a value; see --help."),
+        ("1-1", "'1-1' belongs to no option: options begin with --."),
+        ("--preset none --minibatches 5", "--minibatches 5 does not divide the 32 sequences of a"),
+        (
+            "--preset none --sequence-length 7",
+            "--sequence-length 7 does not divide --num-local-steps 64",
+        ),
+        ("--preset refrence", "--preset 'refrence' is unknown: choose from"),
+        ("--env-name CartPol-v1", "--env-name 'CartPol-v1' is unknown. Did you mean CartPole-v1?"),
+        ("--lstm-size 1000000000", "--lstm-size 1000000000 and --hidden 64 64 make a network"),
+        ("--load-from nowhere", "There is no checkpoint nowhere."),
+        ("--load-from-previous-stage", "--load-from-previous-stage is not possible: 1-1 has"),
+        (
+            "--world 1 --stage 2 --saved-path nowhere --load-from-previous-stage",
+            "There is no checkpoint nowhere/mario-1-1.safetensors.",
+        ),
+        ("--resume nowhere", "There is no run to resume in nowhere"),
+        ("--resume last", "--resume last: there is no run of mario-1-1 in"),
+    ],
+)
+def test_bad_values_are_refused_in_a_sentence_that_names_them(capsys, logs, words, sentence):
+    assert refusal(capsys, logs, *words.split()).startswith(sentence)
+
+
+def test_a_device_that_is_not_there_is_refused(capsys, logs, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    sentence = refusal(capsys, logs, "--device", "cuda")
+    assert sentence == "--device cuda is not possible: PyTorch finds no CUDA device here."
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/logs", "/proc/logs"])
+def test_a_log_folder_that_cannot_be_written_to_is_refused(capsys, logs, folder):
+    sentence = refusal(capsys, logs, "--log-path", folder, *SMALL)
+    assert sentence.startswith(f"--log-path {folder} cannot be written to: ")
+
+
+def test_a_full_or_read_only_disk_is_refused_and_no_run_folder_stays(capsys, tmp_path):
+    with small_disk(tmp_path / "full", 2**17) as disk:
+        sentence = refusal(capsys, disk, "--run-name", "run", *SMALL)
+        assert sentence == f"{disk / 'run'} cannot be written to: No space left on device."
+    with small_disk(tmp_path / "sealed", 2**20, ",ro") as disk:
+        sentence = refusal(capsys, disk, *SMALL)
+        assert sentence == f"--log-path {disk} cannot be written to: Read-only file system."
+
+
+def test_broken_and_foreign_agents_are_refused(capsys, logs, tmp_path):
+    path = tmp_path / "agent.safetensors"
+    spec = ModelSpec((4, 84, 84), 7, "paper", 8)
+    save_agent(path, ActorCritic(spec), {})
+    whole = path.read_bytes()
+    words = ("--load-from", str(path), *SMALL)
+    for content, reason in (
+        (whole[: len(whole) // 2], "is damaged"),
+        (b"", "is damaged"),
+        (serialize({"x": torch.ones(1)}, {"format": "pt"}), "not a checkpoint of this program"),
+    ):
+        path.write_bytes(content)
+        assert reason in refusal(capsys, logs, *words)
+    for changed, reason in (
+        ({"num_actions": 12}, "its num_actions is 12, this run's 7"),
+        ({"network": "wide"}, "its network is wide, this run's paper"),
+        ({"lstm_size": 16}, "its lstm_size is 16, this run's 8"),
+    ):
+        save_agent(path, ActorCritic(dataclasses.replace(spec, **changed)), {})
+        sentence = refusal(capsys, logs, *words)
+        assert sentence.startswith(f"{path} holds another network or action set")
+        assert reason in sentence
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The folder of a run that was begun and ended at once."""
+    words = ("--log-path", str(tmp_path / "runs"), "--run-name", "run", "--num-games", "2")
+    trainer, _ = prepare(parse([*SMALL, *words, "--minibatches", "2"]))
+    assert trainer._lock is not None
+    trainer._lock.release()
+    return trainer.folder
+
+
+def test_a_resumed_run_keeps_its_settings_but_for_those_asked_for(run):
+    config = parse(["--resume", str(run), "--lr", "0.1", "--no-until-solved"])
+    assert (config.num_games, config.minibatches, config.lstm_size) == (2, 2, 8)
+    assert (config.learning_rate, config.until_solved) == (0.1, False)
+    assert config.resume == str(run)
+
+
+def test_the_last_run_of_a_task_is_found(run, capsys, logs):
+    runs = run.parent
+    (runs / "run").rename(runs / "mario-1-1-old")
+    assert parse(["--resume", "last", "--log-path", str(runs)]).num_games == 2
+    sentence = refusal(capsys, logs, "--resume", "last", "--stage", "2", "--log-path", str(runs))
+    assert sentence == f"--resume last: there is no run of mario-1-2 in {runs}."
+
+
+def test_a_resumed_run_cannot_change_its_task_or_network(capsys, logs, run):
+    for words, sentence in (
+        (("--stage", "2"), f"--stage 2 is not possible with --resume: the run in {run} has"),
+        (("--action-type", "right"), "--action-type right is not possible with --resume"),
+        (("--lstm-size", "16"), f"The state in {run} is of another network or optimizer"),
+        (("--optimizer", "rmsprop"), f"The state in {run} is of another network or optimizer"),
+    ):
+        assert refusal(capsys, logs, "--resume", str(run), *words).startswith(sentence)
+
+
+def rewrite(run: Path, **config: Any) -> None:
+    """Change the settings in a run's state, digest and all."""
+    (path,) = states(run)
+    tensors, metadata = read_tensors(path)
+    metadata["config"].update(config)
+    path.write_bytes(to_bytes(tensors, metadata))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"unknown": 1}, "holds settings of another version"),
+        ({"world": 99}, "--world 99 is not allowed"),
+        ({"world": "1"}, "holds settings of another version"),
+        ({"lstm_size": 10**9}, "make a network that is not possible"),
+        ({"num_processes": 10**9}, "--num-processes 1000000000 is not allowed: give 1024 at"),
+        ({"num_games": 10**9}, "--num-games 1000000000 is not allowed"),
+        ({"env_name": "evil:Env-v0"}, "imports Python code, evil:Env-v0: if you trust it"),
+        ({"env_module": "evil"}, "imports Python code, evil: if you trust it"),
+    ],
+)
+def test_dangerous_settings_in_a_state_are_refused(capsys, logs, run, change, sentence):
+    rewrite(run, **change)
+    assert sentence in refusal(capsys, logs, "--resume", str(run))
+
+
+def test_a_folder_belongs_to_one_run_at_a_time(capsys, logs, run):
+    lock = FolderLock(run)
+    sentence = refusal(capsys, logs, "--resume", str(run))
+    assert sentence == f"{run} is in use by another run; end that one first."
+    lock.release()
+    words = ("--log-path", str(run.parent), "--run-name", "run", *SMALL)
+    before = sorted(run.iterdir())
+    assert main(words) == 2
+    assert f"--run-name run: {run} exists already" in capsys.readouterr().err
+    assert sorted(run.iterdir()) == before
+
+
+def test_underscores_dashes_and_the_names_of_other_programs_are_understood():
+    words = (
+        "--lr 0.5 --tau 0.25 --beta 0.125 --num_processes 3 --save_interval 9 --saved_path here "
+        "--num_games=4 --action_set complex --total-steps 1e6"
+    )
+    config = parse(words.split())
+    assert config.learning_rate == 0.5
+    assert config.gae_lambda == 0.25
+    assert config.entropy_coef == 0.125
+    assert config.num_processes == 3
+    assert config.save_interval == 9
+    assert config.saved_path == "here"
+    assert config.num_games == 4
+    assert config.action_type == "complex"
+    assert config.num_global_steps == 1e6
+
+
+def test_the_reference_preset_is_the_textbook_and_options_override_it():
+    config = parse(["--preset", "reference"])
+    assert config == dataclasses.replace(RunConfig(), **presets()["reference"], preset="reference")
+    assert (config.num_games, config.epochs, config.minibatches) == (1, 1, 1)
+    assert config.is_plain_a3c
+    assert (config.learning_rate, config.gamma, config.num_local_steps) == (1e-4, 0.9, 50)
+    assert (config.network, config.lstm_size, config.max_grad_norm) == ("reference", 512, 250)
+    config = parse(["--num-games=2", "--preset=reference", "--gamma", "0.5"])
+    assert (config.num_games, config.gamma, config.learning_rate) == (2, 0.5, 1e-4)
+
+
+def test_help_tells_every_option_its_default_and_what_it_is(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    text = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    for field in dataclasses.fields(RunConfig):
+        assert f"--{field.name.replace('_', '-')}" in text, field.name
+    assert "--num-workers INT, --num-processes INT" in text
+    assert "World of Super Mario Bros, 1 to 8. (default: 1)" in text
+    assert text.count("(default: ") == len(dataclasses.fields(RunConfig))
+
+
+def test_a_campaign_refuses_stages_that_are_not_in_the_game(capsys, logs):
+    assert refusal(capsys, logs, "--stages", "9-1").startswith("--stages 9-1: ")
+
+
+def test_the_command_line_is_what_train_py_runs():
+    assert "from mario_a3c.cli import main" in (ROOT / "train.py").read_text()
+    assert cli.main is main

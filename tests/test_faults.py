@@ -1,0 +1,257 @@
+"""Broken games and numbers that are not finite: dropped, counted, told, and never learned from."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mario_a3c.config import RunConfig
+from mario_a3c.envs.factory import make_env
+from mario_a3c.envs.guard import GuardedEnv, _check_finite
+from mario_a3c.evaluate import Evaluation, evaluate
+from mario_a3c.faults import (
+    MOST_DROPPED,
+    MOST_FAULTS,
+    GameError,
+    NotFiniteError,
+    Notice,
+    Patience,
+    RunError,
+)
+from mario_a3c.flat import FlatParameters
+from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.optim import make_state
+from mario_a3c.shared import Shared
+from mario_a3c.worker import Learner, WorkerReport, begin_to_play, local_train
+from tests.small import CPU, small_config
+
+STEPS = 400
+
+
+class Pipe:
+    """Keeps what a process sends, and calls somebody each time."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.sent: list[Any] = []
+        self.then = then
+
+    def send(self, report: Any) -> None:
+        self.sent.append(report)
+        self.then()
+
+    def notices(self) -> list[str]:
+        return [report.text for report in self.sent if isinstance(report, Notice)]
+
+
+class Run:
+    """A run of a game that breaks, played in this process."""
+
+    def __init__(self, game: str, **changes: Any) -> None:
+        settings = {
+            "env_name": f"tests.broken_games:{game}-v0",
+            "num_global_steps": STEPS,
+            "normalize_observations": True,
+            "normalize_rewards": True,
+            "hidden": (8,),
+            "epochs": 2,
+            "eval_episodes": 2,
+        }
+        self.config: RunConfig = small_config(**(settings | changes))
+        env = make_env(self.config, 1, 0)
+        self.spec = ModelSpec.for_task(
+            env.single_observation_space, env.single_action_space, self.config
+        )
+        torch.manual_seed(1)
+        weights = FlatParameters(ActorCritic(self.spec)).values
+        state = make_state("adam", weights)
+        self.shared = Shared.begin(weights, state, 1, quantities=2)
+        self.pipe = Pipe()
+
+    def train(self) -> None:
+        local_train(self.config, self.spec, self.shared, 0, 1, self.pipe)  # type: ignore[arg-type]
+
+    def evaluate(self, folder: Path) -> None:
+        score = float("-inf")
+        evaluate(self.config, self.spec, self.shared, 2, folder, score, self.pipe)  # type: ignore[arg-type]
+
+    def assert_sound(self) -> None:
+        shared = self.shared
+        assert shared.weights.isfinite().all()
+        assert shared.statistics.isfinite().all()
+        assert all(part.isfinite().all() for part in shared.optimizer_state.values())
+        reports = [report for report in self.pipe.sent if isinstance(report, WorkerReport)]
+        assert shared.steps == 16 * len(reports)  # 2 games, 8 steps
+        assert shared.updates == shared.optimizer_state["step"] == 2 * len(reports)  # 2 epochs
+
+
+def test_a_game_that_raises_is_made_anew_and_training_goes_on():
+    run = Run("RaisesInStep")
+    run.train()
+    run.assert_sound()
+    assert run.shared.steps >= STEPS
+    assert run.shared.faults == len(run.pipe.notices()) >= 5
+    assert run.pipe.notices()[0] == (
+        "worker 0: the environment failed in step: RuntimeError: the cartridge fell out; "
+        "it begins with new games."
+    )
+
+
+@pytest.mark.parametrize(
+    ("game", "message"),
+    [
+        ("RaisesAtOnce", "step: RuntimeError: no cartridge"),
+        ("RaisesInReset", "step: RuntimeError: the button is stuck"),
+    ],
+)
+def test_a_game_that_always_raises_ends_the_run_with_its_own_message(game, message):
+    run = Run(game, num_local_steps=32)
+    with pytest.raises(RunError, match=f"{message}, {MOST_FAULTS} times in a row"):
+        run.train()
+    assert run.shared.faults == MOST_FAULTS
+    assert run.shared.steps == run.shared.updates == 0
+
+
+@pytest.mark.parametrize(
+    ("game", "message"),
+    [("NanReward", "reward nan"), ("InfiniteObservation", "observation inf")],
+)
+def test_a_rollout_with_numbers_that_are_not_finite_is_dropped_counted_and_told(game, message):
+    run = Run(game)
+    run.train()
+    run.assert_sound()
+    assert run.shared.dropped == len(run.pipe.notices()) >= 5
+    assert f"the environment gave {message}; it begins" in run.pipe.notices()[0]
+
+
+def test_a_game_that_only_pays_nan_ends_the_run_with_the_cause():
+    run = Run("AlwaysNanReward")
+    with pytest.raises(RunError, match=f"gave reward nan, {MOST_DROPPED} times in a row"):
+        run.train()
+    assert run.shared.dropped == MOST_DROPPED
+    run.assert_sound()
+
+
+def test_weights_with_which_nothing_can_be_computed_end_the_run_with_the_cause():
+    run = Run("Game")
+    run.shared.weights.fill_(1e38)
+    with pytest.raises(RunError, match=f"not finite, {MOST_DROPPED} times in a row"):
+        run.train()
+    assert run.shared.updates == 0
+
+
+def batch_of(learner: Learner) -> Any:
+    """Return a batch to learn from, made by playing a sound game."""
+    return begin_to_play(learner, 1).collect(0.9, 1.0)[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "number"),
+    [
+        ("advantages", torch.nan),
+        ("advantages", -torch.inf),
+        ("returns", torch.nan),
+        ("returns", torch.inf),
+        ("returns", 1e30),  # its square is infinite
+    ],
+)
+def test_an_update_that_is_not_finite_does_not_reach_the_shared_weights(part, number):
+    run = Run("Game", normalize_advantages=False)
+    learner = Learner(run.config, run.spec, run.shared, 0, CPU)
+    batch, before = batch_of(learner), run.shared.weights.clone()
+    poisoned = getattr(batch, part).clone()
+    poisoned[1, 1] = number
+    learner.update(dataclasses.replace(batch, **{part: poisoned}))
+    assert run.shared.dropped == run.config.epochs
+    assert run.shared.updates == run.shared.optimizer_state["step"] == 0
+    assert torch.equal(run.shared.weights, before)
+    assert not run.shared.optimizer_state["exp_avg"].any()
+    learner.update(dataclasses.replace(batch))
+    assert run.shared.updates == run.config.epochs
+    assert not torch.equal(run.shared.weights, before)
+    assert run.shared.weights.isfinite().all()
+
+
+def test_updates_that_are_dropped_again_and_again_end_the_run_with_the_cause():
+    run = Run("Game", epochs=MOST_DROPPED, normalize_advantages=False)
+    learner = Learner(run.config, run.spec, run.shared, 0, CPU)
+    batch = batch_of(learner)
+    batch.advantages[0, 0] = torch.nan
+    with pytest.raises(RunError, match="policy is not finite, 20 times in a row"):
+        learner.update(batch)
+    assert run.shared.dropped == MOST_DROPPED
+
+
+def test_patience_begins_anew_after_a_success():
+    patience = Patience(3)
+    for _ in range(5):
+        patience.failed(ValueError("no"))
+        patience.failed(ValueError("no"))
+        patience.succeeded()
+    patience.failed(ValueError("no"))
+    patience.failed(ValueError("no"))
+    with pytest.raises(RunError, match="no, 3 times in a row"):
+        patience.failed(ValueError("no"))
+
+
+def test_an_evaluation_whose_game_breaks_is_made_anew_and_goes_on(tmp_path):
+    run = Run("RaisesInStep", eval_interval=0.01)
+
+    def stop_after_some() -> None:
+        run.shared.stop[0] = len(run.pipe.sent) >= 3
+
+    run.pipe.then = stop_after_some
+    run.evaluate(tmp_path)
+    kinds = {type(report) for report in run.pipe.sent}
+    assert kinds == {Notice, Evaluation}
+    assert "evaluation: the environment failed in step" in run.pipe.notices()[0]
+
+
+def test_an_evaluation_that_always_breaks_ends_the_run_with_the_games_own_message(tmp_path):
+    run = Run("RaisesAtOnce")
+    with pytest.raises(RunError, match=f"no cartridge, {MOST_FAULTS} times in a row"):
+        run.evaluate(tmp_path)
+
+
+def test_a_game_that_cannot_be_made_is_a_fault_of_the_game():
+    with pytest.raises(GameError, match="failed in being made: ZeroDivisionError"):
+        GuardedEnv(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+
+
+def test_it_can_be_seen_from_outside_that_a_game_is_being_played():
+    run = Run("Game")
+    inside = np.zeros(1)
+    seen = []
+    game = GuardedEnv(lambda: make_env(run.config, 1, 0), inside)
+    first = game.unwrapped.envs[0].unwrapped  # type: ignore[attr-defined]
+    observe = first.observation
+
+    def watched() -> Any:
+        seen.append(inside[0])
+        return observe()
+
+    first.observation = watched
+    game.reset()
+    game.step(np.array([0]))
+    assert seen[0] > 0
+    assert seen[1] >= seen[0]
+    assert inside[0] == 0
+    first.observation = lambda: 1 / 0
+    with pytest.raises(GameError):
+        game.step(np.array([0]))
+    assert inside[0] == 0
+
+
+def test_pictures_are_not_searched_for_what_bytes_cannot_be():
+    class Bytes:
+        dtype = np.dtype(np.uint8)
+
+        def __array__(self) -> Any:
+            raise AssertionError
+
+    _check_finite("observation", Bytes())  # type: ignore[arg-type]
+    with pytest.raises(NotFiniteError, match="reward -inf"):
+        _check_finite("reward", np.array([0.0, -np.inf, np.nan]))
