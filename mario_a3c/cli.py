@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -85,14 +84,14 @@ def _run(trainer: Trainer, interruption: Interruption) -> int:
     folder, status = trainer.folder, 0
     monitor = Monitor(folder, trainer.shared.steps)
     monitor.add_config(trainer.config.to_dict())
+    monitor.add_graph(trainer.model)
     with Display(trainer, monitor) as display:
         try:
             trainer.run(monitor, display.refresh, interruption)
         except RunError as error:
             failure, status = str(error), 1
     if status:
-        with contextlib.suppress(OSError):
-            print(f"train.py: {failure}", file=sys.stderr)
+        say(f"train.py: {failure}", sys.stderr)
     monitor.close()
     if trainer.solved:
         say(f"Solved after {trainer.shared.steps:,} steps, {trainer.seconds:,.0f} s.")

@@ -15,6 +15,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from mario_a3c.evaluate import Evaluation
 from mario_a3c.event_files import event_folder
+from mario_a3c.graph import write_graph
+from mario_a3c.model import ActorCritic
 from mario_a3c.notices import say
 from mario_a3c.rollout import Episode
 from mario_a3c.worker import WorkerReport
@@ -44,6 +46,10 @@ class Monitor:
         """Show the run's settings on TensorBoard's text page."""
         text = json.dumps(config, indent=2)
         self._writer.add_text("config", f"```json\n{text}\n```", 0)
+
+    def add_graph(self, model: ActorCritic) -> None:
+        """Show the network on TensorBoard's graph page."""
+        write_graph(self._writer, model)
 
     def take(self, report: WorkerReport) -> None:
         """Take in what a worker reports after a rollout."""
