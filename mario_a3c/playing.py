@@ -103,6 +103,7 @@ class PlayedEpisode:
         length: decisions made.
         score: the episode's return.
         max_x: furthest x.
+        time_left: on the game's clock at the end.
         reason: why it ended.
         trace: what was pressed.
     """
@@ -111,6 +112,7 @@ class PlayedEpisode:
     length: int
     score: float
     max_x: int
+    time_left: int
     reason: EndReason
     trace: Trace
 
@@ -208,6 +210,7 @@ def _episode(
         length=int(final["episode_length"]),
         score=float(final["episode_return"]),
         max_x=int(final["max_x"]),
+        time_left=int(final["time"]),
         reason=EndReason(final["end_reason"]),
         trace=Trace(*beginning, completed, final["buttons"]),
     )
