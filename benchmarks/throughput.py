@@ -30,7 +30,9 @@ SETTINGS: dict[str, tuple[int, list[str]]] = {
     "reference, 1 game x 50": (1, ["--preset", "reference", "--num-processes", "2"]),
     "one pass, 16 games x 20": (16, [*ONE_PASS, "--num-games", "16", "--num-local-steps", "20"]),
     "one pass, 32 games x 20": (32, [*ONE_PASS, "--num-games", "32", "--num-local-steps", "20"]),
-    "default (sample reuse)": (8, []),
+    "default (sample reuse)": (16, []),
+    "default, evaluated only once": (16, ["--eval-interval", "1e6"]),
+    "default, 8 games": (8, ["--num-games", "8"]),
 }
 START_UP = 25.0
 
