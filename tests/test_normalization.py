@@ -88,9 +88,11 @@ def test_rewards_are_scaled_before_they_are_clipped():
 
 def test_an_agent_is_saved_with_its_statistics(tmp_path):
     model = ActorCritic(ModelSpec((3,), 2, lstm_size=0, normalize=True))
+    assert model.normalizer is not None
     count_samples(model.normalizer.statistics, torch.randn(100_000, 3) * 10 + 70_000)
     save_agent(tmp_path / "agent.safetensors", model, {})
     loaded = load_agent(tmp_path / "agent.safetensors").model
+    assert loaded.normalizer is not None
     observations = torch.randn(1, 3) * 10 + 70_000
     torch.testing.assert_close(
         loaded.normalizer(observations), model.normalizer(observations), atol=1e-2, rtol=0

@@ -107,7 +107,8 @@ def _registered(env_id: str, module: str, render_mode: str | None) -> Env[Any, A
             import_module(wanted)
     if name not in gymnasium.registry:
         raise TaskError(f"--env-name {env_id!r} is unknown.{nearest(name)}")
-    shown = {} if render_mode is None else {"render_mode": render_mode}  # not all take one
+    # Not every environment takes a render mode.
+    shown: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
         return gymnasium.make(name, disable_env_checker=True, **shown)
     except DependencyNotInstalled as error:

@@ -1,0 +1,16 @@
+"""Learning, tested by learning: a small task, a fixed seed, a stated threshold."""
+
+from tests.alone import mean_score, task_config, train_alone
+
+
+def test_a_task_of_the_users_own_is_learned(tmp_path):
+    config = task_config(
+        "tests/Guess-v0",
+        env_module="tests.registered_task",
+        num_global_steps=8_000,
+        learning_rate=3e-3,
+    )
+    model, reports = train_alone(config, tmp_path)
+    first = [episode.score for episode in reports.episodes[:50]]
+    assert sum(first) / 50 < 14  # guessing is 10 of 20
+    assert mean_score(config, model, episodes=20) >= 19

@@ -1,0 +1,70 @@
+"""Presets: applied by the task's id, overridden by options, and each one able to learn."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from mario_a3c.cli import parse
+from mario_a3c.config import ConfigError, RunConfig
+from mario_a3c.presets import presets
+from tests.alone import task_config, train_alone
+
+
+def test_a_task_starts_from_the_preset_with_its_id():
+    config = parse(["--env-name", "CartPole-v1"])
+    expected = presets()["CartPole-v1"]
+    assert {name: getattr(config, name) for name in expected} == expected
+    assert config.preset == "CartPole-v1"
+
+
+def test_a_module_in_front_of_an_id_does_not_hide_its_preset():
+    assert parse(["--env-name", "gymnasium:CartPole-v1"]).preset == "CartPole-v1"
+
+
+def test_any_other_task_starts_from_the_general_preset():
+    assert parse(["--env-name", "MountainCar-v0"]).preset == "gymnasium"
+    assert parse(["--env", "ALE/Breakout-v5"]).preset == "atari"
+
+
+def test_options_override_a_preset_wherever_they_stand():
+    config = parse(["--gamma", "0.5", "--env-name=CartPole-v1", "--recurrent"])
+    assert (config.gamma, config.recurrent) == (0.5, True)
+    assert config.gae_lambda == presets()["CartPole-v1"]["gae_lambda"]
+
+
+def test_none_leaves_presets_out():
+    config = parse(["--env-name", "CartPole-v1", "--preset", "none"])
+    assert config == RunConfig(env_name="CartPole-v1", preset="none")
+
+
+def test_a_preset_may_name_its_task():
+    config = parse(["--preset", "pendulum-recurrent"])
+    assert (config.env_name, config.hide, config.recurrent) == ("Pendulum-v1", (2,), True)
+    assert config.task == "Pendulum-v1-hide-2"
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest_one():
+    with pytest.raises(ConfigError, match=r"'refrence' is unknown.* Did you mean reference\?"):
+        parse(["--preset", "refrence"])
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_builds_its_network_and_takes_an_update(name, tmp_path):
+    wanted = RunConfig(preset=name).env_name if name.startswith(("mario", "reference")) else name
+    generic = {"gymnasium": "MountainCar-v0", "atari": "ALE/Breakout-v5"}
+    config = task_config(generic.get(wanted, wanted), preset=name)
+    one_rollout = config.num_local_steps * config.num_games
+    small = dataclasses.replace(config, num_global_steps=one_rollout, engine="auto")
+    model, reports = train_alone(small, tmp_path)
+    (report,) = reports.taken
+    assert report.figures["gradient_norm"] > 0
+    assert all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+
+
+def test_an_old_configuration_is_understood_and_survives_json():
+    config = parse(["--preset", "pendulum-recurrent"])
+    fields = config.to_dict() | {"hide": [2], "hidden": [64, 64]}
+    assert RunConfig.from_dict(fields) == config
+    del fields["recurrent"]
+    assert RunConfig.from_dict(fields).recurrent
