@@ -1,142 +1,112 @@
-"""Measures every Mario agent in a folder and writes the tables of the documentation.
+"""Measures the agents in a folder and writes the tables of the documentation.
 
-``python -m mario_a3c.benchmark`` plays each ``mario-W-S.safetensors`` greedily and in 200 sampled
-episodes with 0-30 no-op frames, beside an agent that presses buttons at random, replays the greedy
-episode in the bare ``gym_super_mario_bros`` on nes-py, and writes ``docs/results.md`` and the table
-in the README. Nothing in those tables is typed by hand.
+``python -m mario_a3c.benchmark`` keeps what it finds in ``docs/results.json`` and makes
+``docs/results.md`` and the table in the README from it. Nothing in those tables is typed by hand.
+An agent whose file has not changed since it was measured is not measured again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 
-from mario_a3c.checkpoint import load_agent
+from mario_a3c.benchmark_mario import EPISODES, NOOPS, SEED, mario_table, measure_mario
+from mario_a3c.checkpoint import CheckpointError, load_agent
 from mario_a3c.files import write_atomically
-from mario_a3c.play_cli import PlayOptions, prepare
-from mario_a3c.playing import PlayedEpisode, play_episodes
-from mario_a3c.replay import completes
 
-NOOPS = 30
-COLUMNS = (
-    "stage | greedy | replay in nes-py | sampled | time left | random: furthest x "
-    "| steps | trained for | seed | means"
-)
+BAD_INPUT = 2
 MARKERS = "<!-- table:agents -->", "<!-- end of table:agents -->"
+
+Results = dict[str, dict[str, Any]]
+"""Figures by task, ``mario-1-1`` or the id of an environment."""
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """Play every Mario agent and write the results into the documentation."""
+    """Play the agents that come with the project and write the results into the documentation."""
 
     saved_models: Path = Path("saved_models")
     """Folder of the agents."""
-    episodes: int = 200
-    """Sampled episodes of each."""
-    seed: int = 1
-    """Of the sampled episodes."""
-    output: Path = Path("docs/results.md")
+    unfinished: tuple[Path, ...] = ()
+    """Further agents, which do not come with the project: those of stages not yet finished. One is
+    measured only if its stage has no agent in the folder."""
+    again: bool = False
+    """Measure all, also those that have not changed."""
+    results: Path = Path("docs/results.json")
+    """What was measured, for programs."""
+    page: Path = Path("docs/results.md")
     """The page to write."""
     readme: Path = Path("README.md")
     """The page whose table is renewed."""
 
 
-def main() -> int:
-    """Measure and write."""
-    options = tyro.cli(BenchmarkOptions, prog="python -m mario_a3c.benchmark")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write; return 0, or 2 if there is nothing to measure or an agent is broken."""
+    options = tyro.cli(BenchmarkOptions, args=arguments, prog="python -m mario_a3c.benchmark")
     torch.set_num_threads(1)
-    paths = sorted(options.saved_models.glob("mario-[1-8]-[1-4].safetensors"))
-    if not paths:
+    shipped = sorted(options.saved_models.glob("mario-[1-8]-[1-4].safetensors"))
+    if not shipped:
         print(f"There is no mario-W-S.safetensors in {options.saved_models}.", file=sys.stderr)
-        return 2
-    rows = []
-    for path in paths:
-        rows.append(measure(path, options))
-        print(rows[-1], flush=True)
-    table = "\n".join([f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1), *rows])
-    write_atomically(options.output, _page(table, options).encode())
+        return BAD_INPUT
+    known: Results = {}
+    if options.results.exists():
+        known = json.loads(options.results.read_text("utf-8"))
+    try:
+        results = _measure_all(options, shipped, known)
+    except (CheckpointError, OSError) as error:
+        print(f"mario_a3c.benchmark: {error}", file=sys.stderr)
+        return BAD_INPUT
+    _save(options.results, results)
+    table = mario_table(results)
+    write_atomically(options.page, _page(table).encode())
     _renew(options.readme, table)
     return 0
 
 
-def measure(path: Path, options: BenchmarkOptions) -> str:
-    """Return the row of one agent."""
-    metadata = load_agent(path).metadata
-    config = metadata["config"]
-    world, stage = config["world"], config["stage"]
-    greedy = _play(PlayOptions(world, stage, path), 1, 0, 0)[0]
-    drawn = PlayOptions(world, stage, path, stochastic=True)
-    sampled = _play(drawn, options.episodes, options.seed, NOOPS)
-    at_random = _play(PlayOptions(world, stage, random=True), options.episodes, options.seed, NOOPS)
-    finished = [episode for episode in sampled if episode.completed]
-    replayed = completes(greedy.trace) if greedy.completed else False
-    cells = [
-        f"{world}-{stage}",
-        "finishes" if greedy.completed else f"to x {greedy.max_x}",
-        "finishes" if replayed else "no",
-        f"{len(finished)} of {len(sampled)}",
-        f"{np.mean([episode.time_left for episode in finished]):.0f}" if finished else "-",
-        f"{np.mean([episode.max_x for episode in at_random]):.0f}",
-        f"{metadata['steps']:,}",
-        f"{metadata.get('seconds', 0) / 60:.1f} min",
-        str(config["seed"]),
-        _means(config),
-    ]
-    return "| " + " | ".join(cells) + " |"
+def _measure_all(options: BenchmarkOptions, shipped: list[Path], known: Results) -> Results:
+    """Return the figures of every agent, those known already where its file is the same."""
+    paths = {path.stem: path for path in shipped}
+    for path in options.unfinished:
+        paths.setdefault(str(load_agent(path).metadata["task"]), path)
+    results: Results = {}
+    for task, path in sorted(paths.items()):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        before = known.get(task, {})
+        if options.again or before.get("sha256") != digest:
+            before = {"sha256": digest, **measure_mario(path)}
+            print(f"{task}: {before}", flush=True)
+        results[task] = {**before, "shipped": path in shipped}
+        _save(options.results, {**known, **results})
+    return results
 
 
-def _play(options: PlayOptions, episodes: int, seed: int, noops: int) -> list[PlayedEpisode]:
-    game, _ = prepare(options)
-    return list(
-        play_episodes(
-            game.player,
-            game.world,
-            game.stage,
-            episodes=episodes,
-            seed=seed,
-            noops=noops,
-            **game.settings,
-        )
-    )
+def _save(path: Path, results: Results) -> None:
+    write_atomically(path, (json.dumps(results, indent=1, sort_keys=True) + "\n").encode())
 
 
-def _means(config: dict[str, Any]) -> str:
-    """Say in a few words by what means an agent was trained, besides plain A3C."""
-    means = []
-    if config["epochs"] * config["minibatches"] > 1:
-        means.append("reuse")
-    if config.get("start_fraction"):
-        means.append("starts on found ways")
-    if config.get("retry_fraction"):
-        means.append("retries")
-    if config.get("load_from") or config.get("load_from_previous_stage"):
-        means.append("warm start")
-    if config["action_type"] != "simple":
-        means.append(f"actions {config['action_type']}")
-    return ", ".join(means) or "none"
-
-
-def _page(table: str, options: BenchmarkOptions) -> str:
+def _page(table: str) -> str:
     machine = f"{platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
     return f"""# Results
 
 Written by `python -m mario_a3c.benchmark`; nothing here is typed by hand. Every episode starts at
 the beginning of its stage. Greedy: one episode, the likeliest action at every step. Replay: the
-same button presses in the bare `gym_super_mario_bros` on nes-py. Sampled: {options.episodes}
-episodes with actions drawn from the policy and 0-{NOOPS} no-op frames first (seed {options.seed}).
-Time left: the game's clock where the stage was finished. Random: mean furthest x of as many
-episodes with random buttons. Measured on {machine}; each agent's own
-metadata tells the machine-independent rest. "Trained for" is wall-clock time of the evaluation
-process when these weights were measured best, on two cores that other work shared.
+same button presses in the bare `gym_super_mario_bros` on nes-py. Sampled: {EPISODES} episodes with
+actions drawn from the policy and 0-{NOOPS} no-op frames first (seed {SEED}), and how far those that
+do not finish get on average. Time left: the game's clock where the stage was finished. Random: mean
+furthest x of as many episodes with random buttons. Steps, time and seed are those of the training
+run, when these weights were measured best; the time is wall-clock time on two cores that other work
+shared, a warm start's own training not counted. Measured on {machine}.
 
 {table}
 """

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -110,13 +109,13 @@ class Campaign:
                     record.status = _read_status(folder) or record.status
                     refresh()
                     if interrupted():
-                        process.send_signal(signal.SIGINT)
+                        process.terminate()
                         process.wait(timeout=60)
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(timeout=POLL)
             finally:
                 if process.poll() is None:
-                    process.send_signal(signal.SIGINT)
+                    process.terminate()
                     process.wait()
         record.status = _read_status(folder) or record.status
         record.solved = bool(record.status.get("solved"))
