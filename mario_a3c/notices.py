@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 
 class Notices:
@@ -32,7 +35,16 @@ class Notices:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
 
-def say(text: str) -> None:
-    """Print a sentence; the terminal may have been closed."""
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a sentence to a stream, normally the standard output.
+
+    The terminal may have been closed, and a pipe's reader may have gone. From then on the stream
+    leads nowhere: what Python holds back of it would fail once more when the program ends.
+    """
+    stream = stream or sys.stdout
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
