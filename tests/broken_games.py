@@ -117,4 +117,4 @@ class Hangs(Game):
 
 KINDS: list[type[Game]] = [Game, *Game.__subclasses__()]
 for kind in KINDS:
-    gymnasium.register(f"{kind.__name__}-v0", entry_point=kind)
+    gymnasium.register(f"{kind.__name__}-v0", entry_point=f"{__name__}:{kind.__name__}")

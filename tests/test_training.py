@@ -1,0 +1,239 @@
+"""Whole runs of train.py, in processes of their own: they learn, stop, go on, and survive."""
+
+import os
+import pty
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mario_a3c.checkpoint import load_agent
+from mario_a3c.shared import STEPS, UPDATES
+from tests.disks import fill, small_disk
+from tests.runs import TrainRun
+
+ROLLOUT = 32  # steps: 2 games, 16 each
+ENDS_WITHIN, NOTICED_WITHIN, GONE_WITHIN = 10.0, 5.0, 10.0
+
+type Start = Callable[..., TrainRun]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start runs that are gone when the test is over."""
+    runs: list[TrainRun] = []
+
+    def begin(*words: str, folder: Path = tmp_path, **settings: Any) -> TrainRun:
+        runs.append(TrainRun(folder, *words, **settings))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.clear()
+
+
+def assert_one_clean_save(run: TrainRun) -> None:
+    """Check what a run that was stopped leaves behind."""
+    assert "Traceback" not in run.output
+    run.until(lambda: not run.children(), GONE_WITHIN)
+    newest = run.saved_steps()[0]
+    tensors, _ = run.state()
+    assert newest == int(tensors["counters"][:, STEPS].sum()) > 0
+    updates = int(tensors["counters"][:, UPDATES].sum())
+    assert updates == tensors["optimizer.step"] == newest // ROLLOUT
+    assert not list(run.folder.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_within_seconds_with_one_clean_save(start, number):
+    run = start()
+    run.until_it_trains()
+    assert run.end(number) < ENDS_WITHIN
+    assert run.process.returncode == 128 + number
+    assert_one_clean_save(run)
+
+
+def test_closing_the_terminal_ends_a_run_with_one_clean_save(start):
+    ours, theirs = pty.openpty()
+    # The shell makes the terminal its own, so that the run's processes get SIGHUP when it closes.
+    run = start(
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        environment={"TERM": "xterm"},
+        terminal=theirs,
+    )
+    os.close(theirs)
+    run.until_it_trains()
+    os.close(ours)
+    assert run.end() < ENDS_WITHIN
+    assert run.process.returncode == 128 + signal.SIGHUP
+    assert_one_clean_save(run)
+
+
+def test_a_reader_that_goes_away_does_not_end_a_run(start):
+    reader, writer = os.pipe()
+    run = start(stdout=writer, stderr=writer)
+    os.close(writer)
+    os.close(reader)
+    run.until_it_trains()
+    assert run.end(signal.SIGINT) < ENDS_WITHIN
+    assert run.process.returncode == 128 + signal.SIGINT
+    assert_one_clean_save(run)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_who_does_not_finish(start, tmp_path):
+    (tmp_path / "hang").touch()
+    run = start(
+        *("--hang-limit", "1000"),
+        game="Hangs",
+        environment={"BROKEN_GAMES": str(tmp_path / "hang")},
+    )
+    run.until(lambda: len(run.spawned()) == 2)
+    run.until(lambda: run.saved_steps()[:1] > [0])
+    run.signal(signal.SIGINT)
+    run.until(lambda: len(run.spawned()) <= 2)
+    assert run.end(signal.SIGINT) < 4.0
+    assert run.process.returncode == 128 + signal.SIGINT
+    assert_one_clean_save(run)
+
+
+def test_a_killed_worker_and_evaluation_are_replaced_and_a_killed_parent_leaves_nothing(start):
+    shared_memory = set(os.listdir("/dev/shm"))
+    run = start()
+    run.until_it_trains()
+    worker, evaluation = run.spawned()
+
+    os.kill(worker, signal.SIGKILL)
+    text = "worker 0 was killed by SIGKILL; another one takes its place."
+    assert run.until_it_says(text) < NOTICED_WITHIN
+    os.kill(evaluation, signal.SIGKILL)
+    text = "evaluation was killed by SIGKILL; another one takes its place."
+    assert run.until_it_says(text) < NOTICED_WITHIN
+    before = run.saved_steps()[0]
+    run.until(lambda: run.saved_steps()[0] > before)
+    assert len(run.spawned()) == 2
+    assert text in (run.folder / "run.log").read_text()
+
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    assert run.until(lambda: not run.children()) < GONE_WITHIN
+    run.until(lambda: set(os.listdir("/dev/shm")) <= shared_memory, GONE_WITHIN)
+    tensors, metadata = run.state()
+    steps = int(tensors["counters"][:, STEPS].sum())
+    assert steps == run.saved_steps()[0] > before
+    assert len(run.saved_steps()) == 3
+    assert tensors["weights"].isfinite().all()
+
+    total = steps + 100 * ROLLOUT
+    resumed = start(
+        *("--resume", str(run.folder), "--total-steps", str(total)),
+        *("--env-name", "tests.broken_games:Game-v0"),
+    )
+    resumed.end()
+    assert resumed.process.returncode == 0
+    assert f"Continuing {run.folder} at step {steps:,}." in resumed.output
+    after, metadata_after = resumed.state()
+    assert after["counters"][:, STEPS].sum() == total
+    updates = after["counters"][:, UPDATES].sum() - tensors["counters"][:, UPDATES].sum()
+    assert updates == 100
+    assert after["optimizer.step"] - tensors["optimizer.step"] == 100
+    assert metadata_after["seconds"] > metadata["seconds"]
+
+
+def test_a_run_that_was_interrupted_and_resumed_counts_like_one_that_was_not(start, tmp_path):
+    total = ("--total-steps", "40000")
+    whole = start(*total, folder=tmp_path / "whole")
+    whole.end()
+    assert whole.process.returncode == 0
+    run = start(*total, folder=tmp_path / "parts")
+    run.until(lambda: run.saved_steps()[:1] > [0])
+    run.end(signal.SIGINT)
+    assert run.process.returncode == 128 + signal.SIGINT
+    assert 0 < run.saved_steps()[0] < 40_000
+    resumed = start(
+        *("--resume", str(run.folder), "--env-name", "tests.broken_games:Game-v0"),
+        folder=tmp_path / "parts",
+    )
+    resumed.end()
+    assert resumed.process.returncode == 0
+    for name in ("counters", "optimizer.step"):
+        assert torch.equal(resumed.state()[0][name], whole.state()[0][name]), name
+    ours, theirs = resumed.state()[1]["config"], whole.state()[1]["config"]
+    different = {name for name in ours if ours[name] != theirs[name]}
+    assert different <= {"log_path", "saved_path", "resume"}
+
+
+def test_one_worker_and_one_seed_give_the_same_weights_to_the_last_bit(start, tmp_path):
+    words = ("--total-steps", str(200 * ROLLOUT), "--seed", "7")
+    runs = [start(*words, folder=tmp_path / name) for name in ("a", "b")]
+    for run in runs:
+        run.end()
+        assert run.process.returncode == 0
+    first, second = (run.state()[0] for run in runs)
+    assert first["counters"][0, UPDATES] == 200
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_a_run_goes_on_when_the_disk_is_full_and_saves_when_it_is_not(start, tmp_path):
+    with small_disk(tmp_path / "disk", 2**22) as disk:
+        # One state only: a run that keeps several deletes the older ones to make room.
+        run = start("--keep", "1", folder=disk)
+        run.until_it_trains()
+        filler = fill(disk)
+        run.until_it_says("could not be saved: No space left on device; the one before it is")
+        run.until_it_says("Curves could not be written to")
+        run.state()
+        steps = run.saved_steps()[0]
+        filler.unlink()
+        run.until(lambda: run.saved_steps()[0] > steps)
+        run.end(signal.SIGINT)
+        assert run.process.returncode == 128 + signal.SIGINT
+        assert "Traceback" not in run.output
+        run.state()
+        load_agent(run.folder / "best.safetensors")
+
+
+def test_a_game_that_hangs_is_ended_and_replaced_until_it_does_not(start, tmp_path):
+    hang = tmp_path / "hang"
+    hang.touch()
+    run = start(
+        *("--hang-limit", "0.5", "--total-steps", "2000"),
+        game="Hangs",
+        environment={"BROKEN_GAMES": str(hang)},
+    )
+    run.until_it_says("worker 0 was ended: its environment hung for more than 0.5 s; another")
+    hang.unlink()
+    run.end()
+    assert run.process.returncode == 0
+    assert run.saved_steps()[0] >= 2000
+
+
+def test_a_game_that_never_works_ends_the_run_with_its_message_and_no_trace(start):
+    run = start(game="RaisesAtOnce")
+    run.end()
+    assert run.process.returncode == 1
+    failure = "the environment failed in step: RuntimeError: no cartridge, 5 times in a row."
+    (sentence,) = (line for line in run.lines if line.startswith("train.py: "))
+    assert sentence.endswith(failure)
+    assert "Traceback" not in run.output
+    run.until(lambda: not run.children(), GONE_WITHIN)
+
+
+def test_mario_is_trained_interrupted_and_resumed(start, tmp_path):
+    run = start("--lstm-size", "8", "--max-episode-length", "20", game="")
+    run.until_it_trains()
+    assert run.end(signal.SIGINT) < ENDS_WITHIN
+    assert run.process.returncode == 128 + signal.SIGINT
+    assert_one_clean_save(run)
+    steps = run.saved_steps()[0]
+    resumed = start("--resume", str(run.folder), "--total-steps", str(steps + ROLLOUT))
+    resumed.end()
+    assert resumed.process.returncode == 0
+    assert resumed.saved_steps()[0] == steps + ROLLOUT
+    agent = load_agent(resumed.folder / "best.safetensors")
+    assert agent.metadata["task"] == "mario-1-1"
