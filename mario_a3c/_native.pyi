@@ -3,6 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+SNAPSHOT_SIZE: int
+"""Bytes of a snapshot."""
+SNAPSHOT_RAM: int
+"""Where the 2,048 bytes of RAM begin in a snapshot."""
+
 class Batch:
     """``B`` consoles with the same cartridge, 1 to 4096.
 
@@ -38,6 +43,19 @@ class Batch:
         observation: NDArray[np.uint8],
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Hold ``buttons [B]`` for ``frames [B]`` frames of the game; see `Engine.step`."""
+
+    def play(
+        self,
+        console: int,
+        buttons: NDArray[np.uint8],
+        frames: int,
+        snapshots: NDArray[np.uint8],
+    ) -> tuple[int, int, bool]:
+        """Hold each of ``buttons [N]`` for some frames of the game, undrawn, until the game ends.
+
+        The state after each goes to ``snapshots``, ``uint8 [N, SNAPSHOT_SIZE]``. Returns how many
+        buttons were begun, the frames run, and whether the game has ended.
+        """
 
     def screen(self, console: int) -> NDArray[np.uint8]:
         """Return the last drawn picture, ``uint8 [240, 256, 3]`` RGB."""

@@ -62,4 +62,17 @@ bool Batch::step_game(int i, u8 buttons, i32 frames, i32& ran) {
     return super_mario_bros::step(console, buttons, picture);
 }
 
+Batch::Played Batch::play(int i, const u8* buttons, int count, int frames, Snapshot* snapshots) {
+    Console& console = *consoles_[i];
+    Played played{0, 0, false};
+    while (played.buttons < count && !played.ended) {
+        for (int frame = 0; frame < frames && !played.ended; ++frame) {
+            played.ended = super_mario_bros::step(console, buttons[played.buttons], nullptr);
+            ++played.frames;
+        }
+        save_snapshot(console, snapshots[played.buttons++]);
+    }
+    return played;
+}
+
 }  // namespace nes

@@ -32,6 +32,15 @@ class Batch {
     // has ended.
     void step(const u8* buttons, const i32* frames, u8* observation, i32* ran, bool* ended);
 
+    // Plays a sequence on console i, undrawn: each of `count` buttons is held for `frames` frames, and
+    // after each the state goes to `snapshots[k]`, until the game ends.
+    struct Played {
+        i32 buttons;  // begun, the last of them perhaps not held to its end
+        i32 frames;
+        bool ended;
+    };
+    Played play(int i, const u8* buttons, int count, int frames, Snapshot* snapshots);
+
     static constexpr int kPictureSize = kScreenWidth * kScreenHeight;
 
   private:

@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "batch.hpp"
@@ -107,6 +109,27 @@ class PyBatch {
         return py::make_tuple(ran, ended);
     }
 
+    py::tuple play(int i, const py::array& buttons, int frames, const py::array& snapshots) {
+        const Use use(busy_);
+        index(i);
+        if (frames < 1) throw py::value_error("frames is " + std::to_string(frames) + "; it must be positive.");
+        if (buttons.ndim() != 1) throw py::value_error("buttons must have one dimension.");
+        const py::ssize_t count = buttons.shape(0);
+        const u8* button_data = checked<u8>(buttons, "buttons", {count}, false);
+        const py::ssize_t size = sizeof(nes::Snapshot);
+        u8* snapshot_data = checked<u8>(snapshots, "snapshots", {count, size}, true);
+        if (reinterpret_cast<std::uintptr_t>(snapshot_data) % alignof(nes::Snapshot) != 0) {
+            throw py::value_error("snapshots does not begin at a multiple of eight bytes.");
+        }
+        nes::Batch::Played played;
+        {
+            const py::gil_scoped_release release;
+            played = batch_->play(i, button_data, static_cast<int>(count), frames,
+                                  reinterpret_cast<nes::Snapshot*>(snapshot_data));
+        }
+        return py::make_tuple(played.buttons, played.frames, played.ended);
+    }
+
     py::array screen(int i) {
         const Use use(busy_);
         py::array_t<u8> rgb({nes::kScreenHeight, nes::kScreenWidth, 3});
@@ -167,6 +190,8 @@ class PyBatch {
 
 PYBIND11_MODULE(_native, m) {
     m.doc() = "NES consoles (mapper 0) for learning, in batches; see docs/engine.md.";
+    m.attr("SNAPSHOT_SIZE") = sizeof(nes::Snapshot);
+    m.attr("SNAPSHOT_RAM") = offsetof(nes::Snapshot, ram);
     py::class_<PyBatch>(m, "Batch")
         .def(py::init<const py::bytes&, int>(), py::arg("rom"), py::arg("size"))
         .def("__len__", &PyBatch::size)
@@ -176,6 +201,8 @@ PYBIND11_MODULE(_native, m) {
         .def("set_start", &PyBatch::set_start, py::arg("console"))
         .def("reset", &PyBatch::reset, py::arg("console"))
         .def("step", &PyBatch::step, py::arg("buttons"), py::arg("frames"), py::arg("observation"))
+        .def("play", &PyBatch::play, py::arg("console"), py::arg("buttons"), py::arg("frames"),
+             py::arg("snapshots"))
         .def("screen", &PyBatch::screen, py::arg("console"))
         .def("observe", &PyBatch::observe, py::arg("console"))
         .def("save", &PyBatch::save, py::arg("console"))

@@ -9,6 +9,8 @@ import numpy as np
 from gym_super_mario_bros._roms import decode_target, smb1_rom_path, smb2jp_rom_path
 from numpy.typing import NDArray
 
+from mario_a3c.envs.engine import RAM_SIZE
+
 if TYPE_CHECKING:
     from mario_a3c import _native
 
@@ -76,6 +78,23 @@ class NativeEngine:
         """
         return self._batch.step(buttons, frames, observation)
 
+    def play(
+        self, game: int, buttons: NDArray[np.uint8], frames: int, snapshots: NDArray[np.uint8]
+    ) -> tuple[int, int, bool]:
+        """Play a sequence on one console in one call, undrawn, and keep every state on the way.
+
+        Args:
+            game: the console.
+            buttons: ``uint8 [N]``, controller bytes.
+            frames: how many frames each of them is held.
+            snapshots: ``uint8 [N, SNAPSHOT_SIZE]``, row n is written after the n-th byte was held
+                or the game ended; see `snapshot_ram`.
+
+        Returns:
+            how many bytes were begun, the frames run, and whether the game has ended.
+        """
+        return self._batch.play(game, buttons, frames, snapshots)
+
     def screen(self, game: int) -> NDArray[np.uint8]:
         """Return a copy of one console's picture, ``uint8 [240, 256, 3]`` RGB."""
         return self._batch.screen(game)
@@ -99,6 +118,20 @@ class NativeEngine:
     def close(self) -> None:
         """Free the consoles, as soon as nobody holds `ram` any more."""
         del self._batch
+
+
+def new_snapshots(count: int) -> NDArray[np.uint8]:
+    """Return room for snapshots, ``uint8 [count, SNAPSHOT_SIZE]``."""
+    from mario_a3c import _native
+
+    return np.zeros((count, _native.SNAPSHOT_SIZE), dtype=np.uint8)
+
+
+def snapshot_ram(snapshots: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the RAM in snapshots, ``uint8 [N, 2048]``, a view of ``[N, SNAPSHOT_SIZE]``."""
+    from mario_a3c import _native
+
+    return snapshots[:, _native.SNAPSHOT_RAM : _native.SNAPSHOT_RAM + RAM_SIZE]
 
 
 def _play_to_start(
