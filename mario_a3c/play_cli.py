@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,19 +16,22 @@ import tyro
 from numpy.typing import NDArray
 
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent
+from mario_a3c.config import MARIO, ConfigError, RunConfig
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.engines import check_stage, choose_engine, make_engine
+from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.traces import Trace, replay_pictures
 from mario_a3c.files import write_atomically
+from mario_a3c.play_tasks import TaskGame, agent_game, play_task, random_game, task_summary
 from mario_a3c.playing import AgentPlayer, PlayedEpisode, Player, RandomPlayer, play_episodes
-from mario_a3c.video import write_video
+from mario_a3c.rollout import Episode
+from mario_a3c.video import VideoWriter, write_video
 from mario_a3c.window import NoDisplayError, Window, WindowClosedError
 
 BAD_INPUT = 2
 MAX_NOOPS = 255
 RANDOM_ACTIONS = "simple"
-MARIO = "SuperMarioBros"
 # What the environment is made with, by its name there and in the config of a checkpoint.
 SETTINGS = {"action_set": "action_type", "max_actions": "max_actions", "stall_limit": "stall_limit"}
 
@@ -39,14 +42,14 @@ class BadInputError(ValueError):
 
 @dataclass(frozen=True)
 class PlayOptions:
-    """Watch an agent play Super Mario Bros."""
+    """Watch an agent play Super Mario Bros, or score and record one on any other task."""
 
     world: int | None = None
     """World, 1 to 8; by default that of the checkpoint, or 1."""
     stage: int | None = None
     """Stage of that world, 1 to 4; by default that of the checkpoint, or 1."""
     checkpoint: Path | None = None
-    """The agent; by default saved_models/mario-WORLD-STAGE.safetensors."""
+    """The agent; by default saved_models/mario-WORLD-STAGE.safetensors, or that of the task."""
     episodes: int = 1
     """How many episodes to play."""
     stochastic: bool = False
@@ -56,17 +59,21 @@ class PlayOptions:
     noops: int = 0
     """Begin each episode with 0 to so many frames of no button, drawn at random."""
     random: bool = False
-    """Press buttons at random instead of asking an agent: the baseline."""
+    """Act at random instead of asking an agent: the baseline."""
     record: Path | None = None
     """Write the episodes, one after another, to this MP4 file."""
     window: bool = True
-    """Show the game in a window."""
+    """Show Mario in a window."""
     json: bool = False
     """Print the outcome as one JSON object on the last line."""
     trace: Path | None = None
-    """Write what was pressed to this file, one JSON object a line and episode."""
+    """Write what was pressed in Mario to this file, one JSON object a line and episode."""
     engine: str = "auto"
     """Emulator: native (fast, compiled at installation), nes-py, or auto: native if it is there."""
+    env_name: Annotated[str, tyro.conf.arg(aliases=("--env", "--env-id"))] = MARIO
+    """What to play: SuperMarioBros, or the id of any Gymnasium environment."""
+    env_module: str = ""
+    """Module that registers the environment, imported first; my_module:MyEnv-v0 does the same."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +91,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = tyro.cli(PlayOptions, args=arguments, prog="play.py")
     torch.set_num_threads(1)  # enough for this network, and the same sums whatever the cores
     try:
-        game, sentence = prepare(options)
+        if options.env_name == MARIO:
+            game, sentence = prepare(options)
+        else:
+            task, sentence = prepare_task(options)
         for path in (options.record, options.trace):
             if path is not None:
                 _check_writable(path)
-    except (BadInputError, CheckpointError) as error:
+    except (BadInputError, CheckpointError, ConfigError, TaskError) as error:
         print(f"play.py: {error}", file=sys.stderr)
         return BAD_INPUT
     print(sentence, flush=True)
     try:
-        episodes = _play(game, options)
+        if options.env_name == MARIO:
+            outcome = summary(game, _play(game, options))
+        else:
+            outcome = task_summary(task, _play_task(task, options))
     except OSError as error:
         print(f"play.py: a file could not be written: {error}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     if options.json:
-        print(json.dumps(summary(game, episodes)), flush=True)
+        print(json.dumps(outcome), flush=True)
     return 0
 
 
@@ -139,6 +152,27 @@ def prepare(options: PlayOptions) -> tuple[Game, str]:
         settings,
     )
     return game, f"The agent of {path} plays {game.world}-{game.stage}. {sentence}"
+
+
+def prepare_task(options: PlayOptions) -> tuple[TaskGame, str]:
+    """Check everything that can be refused of a task that is not Mario; see `prepare`.
+
+    Raises:
+        BadInputError: for a value that is not allowed, or an option of Mario's.
+        CheckpointError: for a checkpoint that cannot be used.
+        TaskError: for a task that cannot be made.
+    """
+    _check_numbers(options)
+    for name in ("world", "stage", "trace", "noops"):
+        if getattr(options, name):
+            raise BadInputError(f"--{name} is for {MARIO}: leave it out with {options.env_name}.")
+    if options.random:
+        game = random_game(options.env_name, options.env_module)
+        return game, f"{options.env_name}, actions at random."
+    task = RunConfig(env_name=options.env_name).task
+    path = options.checkpoint or Path(f"saved_models/{task}.safetensors")
+    game = agent_game(path, options.env_name, options.env_module, options.stochastic)
+    return game, f"The agent of {path} plays {options.env_name}."
 
 
 def _check_numbers(options: PlayOptions) -> None:
@@ -233,6 +267,23 @@ def _play(game: Game, options: PlayOptions) -> list[PlayedEpisode]:
         write_video(record, _pictures(game, traces))
         print(f"Recorded {record}.", flush=True)
     return episodes
+
+
+def _play_task(game: TaskGame, options: PlayOptions) -> list[Episode]:
+    """Play a task, write what was asked for, and return the episodes in order."""
+    if options.record is None:
+        return list(_told(play_task(game, options.episodes, options.seed)))
+    with VideoWriter(options.record, game.pictures_per_second, scale=1) as video:
+        episodes = list(_told(play_task(game, options.episodes, options.seed, video.write)))
+    print(f"Recorded {options.record}.", flush=True)
+    return episodes
+
+
+def _told(episodes: Iterator[Episode]) -> Iterator[Episode]:
+    """Print a line for each episode and pass it on."""
+    for number, episode in enumerate(episodes, 1):
+        print(f"Episode {number}: return {episode.score:.2f}, {episode.length} decisions")
+        yield episode
 
 
 def _pictures(game: Game, traces: list[Trace]) -> Iterator[NDArray[np.uint8]]:
