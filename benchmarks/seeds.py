@@ -1,0 +1,103 @@
+"""Trains a task once per seed, measures each agent over 100 episodes, and keeps what came of it.
+
+    python benchmarks/seeds.py --env-name CartPole-v1 [--seeds 1 2 3] [-- train.py options]
+
+A row per seed is added to docs/trainings.csv, whatever came of it; `python -m mario_a3c.benchmark`
+makes its tables from there. CPU seconds are those of all processes of a run: on two idle cores it
+would take half as many seconds. An agent of seed 1 that is better than the one in saved_models/
+takes its place, as with train.py; those of other seeds stay in the run's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+COLUMNS = (
+    "task",
+    "preset",
+    "options",
+    "workers",
+    "seed",
+    "solved",
+    "score",
+    "deviation",
+    "steps",
+    "seconds",
+    "cpu_seconds",
+)
+
+
+def main() -> None:
+    """Train, measure, and add the rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--env-name", required=True)
+    parser.add_argument("--seeds", nargs="+", default=["1", "2", "3"])
+    parser.add_argument("--hours", default="1", help="longest time for a seed")
+    parser.add_argument("--episodes", default="100", help="over which an agent is measured")
+    parser.add_argument("--output", type=Path, default=Path("docs/trainings.csv"))
+    parser.add_argument("options", nargs="*", help="further options of train.py, after --")
+    arguments = parser.parse_args()
+    for seed in arguments.seeds:
+        row = train(arguments, seed)
+        print(row, flush=True)
+        is_new = not arguments.output.exists()
+        with arguments.output.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def train(arguments: argparse.Namespace, seed: str) -> dict[str, Any]:
+    """Train one agent, measure it, and return its row."""
+    name = f"{arguments.env_name.replace('/', '-')}-seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path("logs", name)
+    before = _children_cpu_seconds()
+    command = [sys.executable, "train.py", "--env-name", arguments.env_name, "--seed", seed]
+    command += ["--hours", arguments.hours, "--run-name", name]
+    if seed != "1":
+        command += ["--saved-path", str(folder / "agents")]
+    subprocess.run([*command, *arguments.options], check=True)
+    cpu_seconds = _children_cpu_seconds() - before
+    status = json.loads((folder / "status.json").read_text("utf-8"))
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    measured = play(folder / "best.safetensors", arguments.env_name, arguments.episodes)
+    return {
+        "task": arguments.env_name if not config["hide"] else f"{arguments.env_name}, hidden",
+        "preset": config["preset"],
+        "options": " ".join(arguments.options),
+        "workers": config["num_processes"],
+        "seed": seed,
+        "solved": "yes" if status["solved"] else "no",
+        "score": round(measured["mean_return"], 2),
+        "deviation": round(measured["deviation"], 2),
+        "steps": status["steps"],
+        "seconds": round(status["seconds"]),
+        "cpu_seconds": round(cpu_seconds),
+    }
+
+
+def play(agent: Path, env_name: str, episodes: str) -> dict[str, Any]:
+    """Return what play.py measures of an agent."""
+    command = [sys.executable, "play.py", "--env-name", env_name, "--checkpoint", str(agent)]
+    command += ["--episodes", episodes, "--json"]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(printed.splitlines()[-1])
+
+
+def _children_cpu_seconds() -> float:
+    """Return the processor time of all processes that were started here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    main()
