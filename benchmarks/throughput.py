@@ -1,6 +1,6 @@
 """How many agent steps a second training makes, and what they cost: emulator and learner apart.
 
-    python benchmarks/throughput.py [--seconds 30] [--engines native nes-py]
+    python benchmarks/throughput.py [--seconds 30] [--engines native nes-py] [--page README.md]
 
 Every row is a real run of train.py with two workers and its evaluation process. The emulator's
 share is measured alone: the same number of games, stepped with random actions in one process.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.tables import markdown_table, renew_table
 
 ONE_PASS = ["--epochs", "1", "--minibatches", "1", "--sequence-length", "0"]
 SETTINGS: dict[str, tuple[int, list[str]]] = {
@@ -34,6 +32,14 @@ SETTINGS: dict[str, tuple[int, list[str]]] = {
     "default, evaluated only once": (16, ["--eval-interval", "1e6"]),
     "default, 8 games": (8, ["--num-games", "8"]),
 }
+COLUMNS = (
+    "engine",
+    "setting, two workers on 1-1",
+    "agent steps/s",
+    "updates/s",
+    "emulator alone, agent steps/s a core",
+    "memory in all, GiB",
+)
 START_UP = 25.0
 
 
@@ -99,29 +105,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each run is measured")
     parser.add_argument("--engines", nargs="+", default=["native", "nes-py"])
+    parser.add_argument("--page", type=Path, help="a page whose table 'throughput' is renewed")
     arguments = parser.parse_args()
-    table = Table(
-        "engine",
-        "setting",
-        "agent steps/s",
-        "updates/s",
-        "emulator alone, steps/s a core",
-        "memory, GiB",
-        title=f"Training stage 1-1 with two workers on {os.cpu_count()} cores",
-    )
+    rows = []
     for engine in arguments.engines:
         for name, (games, options) in SETTINGS.items():
             figures = measure_training(engine, options, arguments.seconds)
             alone = measure_emulator(engine, games, 3.0)
-            table.add_row(
-                engine,
-                name,
-                f"{figures['steps']:,.0f}",
-                f"{figures['updates']:,.1f}",
-                f"{alone:,.0f}",
-                f"{figures['memory']:.2f}",
-            )
-    Console(width=110).print(table)
+            cells = [f"{figures[key]:,.0f}" for key in ("steps", "updates")]
+            rows.append([engine, name, *cells, f"{alone:,.0f}", f"{figures['memory']:.2f}"])
+            print(*rows[-1], sep="  ", flush=True)
+    table = markdown_table(COLUMNS, rows)
+    print(table)
+    if arguments.page is not None:
+        renew_table(arguments.page, "throughput", table)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +23,9 @@ import tyro
 from mario_a3c.benchmark_mario import EPISODES, NOOPS, SEED, mario_table, measure_mario
 from mario_a3c.checkpoint import CheckpointError, load_agent
 from mario_a3c.files import write_atomically
+from mario_a3c.tables import renew_table
 
 BAD_INPUT = 2
-MARKERS = "<!-- table:agents -->", "<!-- end of table:agents -->"
 
 Results = dict[str, dict[str, Any]]
 """Figures by task, ``mario-1-1`` or the id of an environment."""
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _save(options.results, results)
     table = mario_table(results)
     write_atomically(options.page, _page(table).encode())
-    _renew(options.readme, table)
+    renew_table(options.readme, "agents", table)
     return 0
 
 
@@ -110,15 +109,6 @@ shared, a warm start's own training not counted. Measured on {machine}.
 
 {table}
 """
-
-
-def _renew(readme: Path, table: str) -> None:
-    """Put the table between its markers in the README, if they are there."""
-    text = readme.read_text("utf-8")
-    begin, end = (re.escape(marker) for marker in MARKERS)
-    between = f"{MARKERS[0]}\n{table}\n{MARKERS[1]}"
-    renewed = re.sub(f"{begin}.*?{end}", lambda _: between, text, flags=re.DOTALL)
-    write_atomically(readme, renewed.encode())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from mario_a3c.checkpoint import load_agent
 from mario_a3c.play_cli import PlayOptions, prepare
 from mario_a3c.playing import PlayedEpisode, play_episodes
 from mario_a3c.replay import completes
+from mario_a3c.tables import markdown_table
 
 EPISODES = 200
 """Sampled episodes of each agent."""
@@ -71,8 +72,7 @@ def measure_mario(path: Path) -> dict[str, Any]:
 def mario_table(results: dict[str, dict[str, Any]]) -> str:
     """Return the table of all Mario agents, Markdown."""
     rows = [_row(figures) for task, figures in sorted(results.items()) if task.startswith("mario-")]
-    lines = [_COLUMNS, ["---"] * len(_COLUMNS), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(_COLUMNS, rows)
 
 
 def _row(figures: dict[str, Any]) -> list[str]:

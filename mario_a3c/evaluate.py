@@ -25,8 +25,8 @@ from mario_a3c.recording import Recorder
 from mario_a3c.rollout import Episode, finished_episodes
 from mario_a3c.shared import Shared
 
-REST = 7.0
-"""Seconds of rest per second of evaluation: on two cores it takes a fourteenth of the machine."""
+REST = 15.0
+"""Seconds of rest per second of evaluation: on two cores it takes a thirtieth of the machine."""
 
 
 @dataclass(frozen=True)
