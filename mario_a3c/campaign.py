@@ -52,7 +52,12 @@ class Campaign:
     """Trains a list of stages with the same options."""
 
     def __init__(
-        self, folder: Path, stages: Sequence[tuple[int, int]], seed: int, options: Sequence[str]
+        self,
+        folder: Path,
+        stages: Sequence[tuple[int, int]],
+        seed: int,
+        options: Sequence[str],
+        start_from: Callable[[int, int], Path | None] = lambda world, stage: None,
     ) -> None:
         """Begin a campaign, or take up the one that the folder holds.
 
@@ -61,8 +66,10 @@ class Campaign:
             stages: the stages, in the order of their first turns.
             seed: of the first run of every stage.
             options: options of ``train.py`` that every run gets.
+            start_from: called with a world and a stage when a run of it begins; returns the agent
+                whose weights it starts from, if any.
         """
-        self.folder, self.options = folder, list(options)
+        self.folder, self.options, self._start_from = folder, list(options), start_from
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "campaign.json"
         known: dict[tuple[int, int], StageRecord] = {}
@@ -98,7 +105,7 @@ class Campaign:
             interrupted: asked often; true ends the turn, saved.
         """
         begun, earlier = time.monotonic(), record.seconds
-        command, folder = self._command(record, hours)
+        command, folder = self.command(record, hours)
         with (self.folder / f"{record.name}.log").open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -123,8 +130,8 @@ class Campaign:
             record.turns += 1
         self.save()
 
-    def _command(self, record: StageRecord, hours: float) -> tuple[list[str], Path]:
-        """Return the command of a stage's turn and the folder of its run."""
+    def command(self, record: StageRecord, hours: float) -> tuple[list[str], Path]:
+        """Return the command of a stage's turn of so many hours, and the folder of its run."""
         program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
         program += ["--world", str(record.world), "--stage", str(record.stage)]
         seed = record.seed + record.turns // TURNS_PER_SEED
@@ -138,6 +145,9 @@ class Campaign:
             folder = folder.with_name(folder.name + "-again")
             record.run = folder.name
         new = ["--log-path", str(self.folder), "--run-name", record.run, "--hours", str(hours)]
+        agent = self._start_from(record.world, record.stage)
+        if agent is not None:
+            new += ["--load-from", str(agent)]
         return [*program, *new, "--seed", str(seed)], folder
 
 
@@ -161,7 +171,7 @@ def run_campaign(
         interrupted: asked often; true ends the campaign, to be started again later.
     """
     begun = time.monotonic()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     live = Live(console=console, refresh_per_second=1) if console.is_terminal else None
     with live or contextlib.nullcontext():
         while not interrupted():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tyro
 
+from mario_a3c.audition import furthest_agent
 from mario_a3c.campaign import Campaign, run_campaign
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.config import ConfigError, RunConfig
@@ -110,7 +111,8 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         raise ConfigError(f"--stages {config.stages}: {error}") from error
     choose_engine(config.engine)
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--all-stages", action="store_true")
+    for name in ("all-stages", "no-all-stages", "warm-start", "no-warm-start"):
+        own.add_argument(f"--{name}", action="store_true")
     for name in (
         "stages",
         "hours",
@@ -124,7 +126,14 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         own.add_argument(f"--{name}")
     _, options = own.parse_known_args([_dashed(word) for word in arguments])
     folder = Path(config.log_path) / (config.run_name or "campaign")
-    campaign = Campaign(folder, stages, config.seed, options)
+
+    def start_from(world: int, stage: int) -> Path | None:
+        if not config.warm_start:
+            return None
+        one = parse([*options, "--world", str(world), "--stage", str(stage)])
+        return furthest_agent(Path(config.saved_path), one)
+
+    campaign = Campaign(folder, stages, config.seed, options, start_from)
     print(f"A campaign over {len(stages)} stages in {folder}; the same command continues it.")
     run_campaign(campaign, config.hours, config.stage_hours, lambda: bool(interruption))
     return 128 + interruption.signal if interruption.signal is not None else 0

@@ -167,6 +167,8 @@ class RunConfig:
     """Train all 32 stages; the same as --stages all."""
     stage_hours: float = 0.25
     """Longest turn of a stage; an unsolved one gets another turn once the others had theirs."""
+    warm_start: bool = False
+    """Start each stage from the finished agent of another stage that gets furthest in it."""
 
     # The run.
 

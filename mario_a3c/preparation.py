@@ -41,7 +41,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
     if config.is_mario:
         engine, sentence = _engine(config)
         config = dataclasses.replace(config, engine=engine)
-    spec = _spec(config)
+    spec = network_for(config)
     initial = _initial_agent(config, spec)
     folder = Path(config.resume) if config.resume else _new_folder(config)
     with _our_own(folder, new=not config.resume) as lock:
@@ -131,7 +131,12 @@ def _engine(config: RunConfig) -> tuple[str, str]:
         raise ConfigError(str(error)) from error
 
 
-def _spec(config: RunConfig) -> ModelSpec:
+def network_for(config: RunConfig) -> ModelSpec:
+    """Return the network that a run's task and settings ask for.
+
+    Raises:
+        ConfigError: the task cannot be made, or the network is not possible.
+    """
     try:
         env = make_env(config, num_envs=1, seed=0)
     except TaskError as error:

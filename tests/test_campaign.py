@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mario_a3c.audition import furthest_agent
 from mario_a3c.campaign import Campaign
+from mario_a3c.config import RunConfig
 from mario_a3c.resume import states
 from mario_a3c.stages import parse_stages
 
@@ -49,6 +51,26 @@ def test_a_campaign_remembers_what_it_did(tmp_path: Path) -> None:
     other = Campaign(tmp_path, [(2, 1)], seed=1, options=[])
     other.save()
     assert Campaign(tmp_path, [(1, 1)], seed=1, options=[]).records[0].solved
+
+
+def test_a_run_starts_from_the_agent_that_is_chosen_for_its_stage(tmp_path: Path) -> None:
+    chosen = {(1, 2): Path("other.safetensors")}
+    campaign = Campaign(
+        tmp_path, [(1, 1), (1, 2)], 1, [], lambda world, stage: chosen.get((world, stage))
+    )
+    first, _ = campaign.command(campaign.records[0], hours=1)
+    second, _ = campaign.command(campaign.records[1], hours=1)
+    assert "--load-from" not in first
+    assert second[second.index("--load-from") + 1] == "other.safetensors"
+
+
+def test_a_stage_is_auditioned_for_by_the_agents_of_other_stages_that_fit() -> None:
+    agents = Path("saved_models")
+    chosen = furthest_agent(agents, RunConfig(world=1, stage=2))
+    assert chosen is not None
+    assert chosen.stem != "mario-1-2"
+    assert furthest_agent(agents, RunConfig(world=1, stage=2, action_type="pipes")) != chosen
+    assert furthest_agent(agents / "nobody", RunConfig(world=1, stage=2)) is None
 
 
 @pytest.mark.slow
