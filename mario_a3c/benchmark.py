@@ -21,11 +21,13 @@ import torch
 import tyro
 
 from mario_a3c.benchmark_mario import EPISODES, NOOPS, SEED, mario_table, measure_mario
+from mario_a3c.benchmark_tasks import measure_task, tasks_page, tasks_table
 from mario_a3c.checkpoint import CheckpointError, load_agent
 from mario_a3c.files import write_atomically
 from mario_a3c.tables import renew_table
 
 BAD_INPUT = 2
+PATTERN = "*.safetensors"
 
 Results = dict[str, dict[str, Any]]
 """Figures by task, ``mario-1-1`` or the id of an environment."""
@@ -44,6 +46,8 @@ class BenchmarkOptions:
     """Measure all, also those that have not changed."""
     results: Path = Path("docs/results.json")
     """What was measured, for programs."""
+    trainings: Path = Path("docs/trainings.csv")
+    """What benchmarks/seeds.py noted of trainings of other tasks than Mario."""
     page: Path = Path("docs/results.md")
     """The page to write."""
     readme: Path = Path("README.md")
@@ -54,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write; return 0, or 2 if there is nothing to measure or an agent is broken."""
     options = tyro.cli(BenchmarkOptions, args=arguments, prog="python -m mario_a3c.benchmark")
     torch.set_num_threads(1)
-    shipped = sorted(options.saved_models.glob("mario-[1-8]-[1-4].safetensors"))
+    shipped = sorted(options.saved_models.glob(PATTERN))
     if not shipped:
-        print(f"There is no mario-W-S.safetensors in {options.saved_models}.", file=sys.stderr)
+        print(f"There is no {PATTERN} in {options.saved_models}.", file=sys.stderr)
         return BAD_INPUT
     known: Results = {}
     if options.results.exists():
@@ -68,8 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     _save(options.results, results)
     table = mario_table(results)
-    write_atomically(options.page, _page(table).encode())
+    page = _page(table) + "\n" + tasks_page(results, options.trainings)
+    write_atomically(options.page, page.encode())
     renew_table(options.readme, "agents", table)
+    renew_table(options.readme, "tasks", tasks_table(results))
     return 0
 
 
@@ -83,7 +89,8 @@ def _measure_all(options: BenchmarkOptions, shipped: list[Path], known: Results)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         before = known.get(task, {})
         if options.again or before.get("sha256") != digest:
-            before = {"sha256": digest, **measure_mario(path)}
+            measure = measure_mario if task.startswith("mario-") else measure_task
+            before = {"sha256": digest, **measure(path)}
             print(f"{task}: {before}", flush=True)
         results[task] = {**before, "shipped": path in shipped}
         _save(options.results, {**known, **results})
