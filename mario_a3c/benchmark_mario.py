@@ -59,6 +59,7 @@ def measure_mario(path: Path) -> dict[str, Any]:
         "greedy_max_x": greedy.max_x,
         "replayed": greedy.completed and completes(greedy.trace),
         "sampled": len(finished),
+        "episodes": len(sampled),
         "time_left": float(np.mean(finished)) if finished else None,
         "failed_max_x": float(np.mean(failed)) if failed else None,
         "random_max_x": float(np.mean([episode.max_x for episode in at_random])),

@@ -23,15 +23,18 @@ from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.traces import Trace, replay_pictures
 from mario_a3c.files import write_atomically
+from mario_a3c.gallery import Gallery, Tile, facts
 from mario_a3c.play_tasks import TaskGame, agent_game, play_task, random_game, task_summary
 from mario_a3c.playing import AgentPlayer, PlayedEpisode, Player, RandomPlayer, play_episodes
 from mario_a3c.rollout import Episode
+from mario_a3c.stages import ALL
 from mario_a3c.video import VideoWriter, write_video
 from mario_a3c.window import NoDisplayError, Window, WindowClosedError
 
 BAD_INPUT = 2
 MAX_NOOPS = 255
 RANDOM_ACTIONS = "simple"
+RESULTS = Path("docs/results.json")
 # What the environment is made with, by its name there and in the config of a checkpoint.
 SETTINGS = {"action_set": "action_type", "max_actions": "max_actions", "stall_limit": "stall_limit"}
 
@@ -68,6 +71,8 @@ class PlayOptions:
     """Print the outcome as one JSON object on the last line."""
     trace: Path | None = None
     """Write what was pressed in Mario to this file, one JSON object a line and episode."""
+    gallery: Path | None = None
+    """Record every Mario agent and write a page of all stages, index.html, into this folder."""
     engine: str = "auto"
     """Emulator: native (fast, compiled at installation), nes-py, or auto: native if it is there."""
     env_name: Annotated[str, tyro.conf.arg(aliases=("--env", "--env-id"))] = MARIO
@@ -91,6 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = tyro.cli(PlayOptions, args=arguments, prog="play.py")
     torch.set_num_threads(1)  # enough for this network, and the same sums whatever the cores
     try:
+        if options.gallery is not None:
+            _check_writable(options.gallery / "index.html")
+            return _make_gallery(options.gallery, options.engine)
         if options.env_name == MARIO:
             game, sentence = prepare(options)
         else:
@@ -138,9 +146,7 @@ def prepare(options: PlayOptions) -> tuple[Game, str]:
         player = RandomPlayer(len(controller_bytes(RANDOM_ACTIONS)))
         at_random = {"engine": options.engine, "action_set": RANDOM_ACTIONS}
         return Game(world, stage, player, at_random), f"Buttons at random. {sentence}"
-    path = options.checkpoint or Path(
-        f"saved_models/mario-{options.world or 1}-{options.stage or 1}.safetensors"
-    )
+    path = options.checkpoint or agent_file(options.world or 1, options.stage or 1)
     agent = load_agent(path)
     config = _mario_config(path, agent)
     settings = {name: config[field] for name, field in SETTINGS.items()}
@@ -173,6 +179,11 @@ def prepare_task(options: PlayOptions) -> tuple[TaskGame, str]:
     path = options.checkpoint or Path(f"saved_models/{task}.safetensors")
     game = agent_game(path, options.env_name, options.env_module, options.stochastic)
     return game, f"The agent of {path} plays {options.env_name}."
+
+
+def agent_file(world: int, stage: int) -> Path:
+    """Return where the agent of a stage lies that comes with the project."""
+    return Path(f"saved_models/mario-{world}-{stage}.safetensors")
 
 
 def _check_numbers(options: PlayOptions) -> None:
@@ -284,6 +295,26 @@ def _told(episodes: Iterator[Episode]) -> Iterator[Episode]:
     for number, episode in enumerate(episodes, 1):
         print(f"Episode {number}: return {episode.score:.2f}, {episode.length} decisions")
         yield episode
+
+
+def _make_gallery(folder: Path, engine: str) -> int:
+    """Let the agent of every stage play it greedily, and make a page of it; see `Gallery`."""
+    gallery = Gallery(folder)
+    for world, stage in ALL:
+        trace: Trace | None = None
+        pictures: Iterator[NDArray[np.uint8]] = iter(())
+        if agent_file(world, stage).exists():
+            game, _ = prepare(PlayOptions(world, stage, engine=engine))
+            played = play_episodes(
+                game.player, world, stage, episodes=1, seed=0, noops=0, **game.settings
+            )
+            trace = next(played).trace
+            pictures = _pictures(game, [trace])
+        gallery.add(Tile(world, stage, trace, facts(RESULTS, world, stage)), pictures)
+        done = "no agent" if trace is None else "finishes" if trace.completed else "does not finish"
+        print(f"{world}-{stage}: {done}", flush=True)
+    print(f"Wrote {gallery.write()}.", flush=True)
+    return 0
 
 
 def _pictures(game: Game, traces: list[Trace]) -> Iterator[NDArray[np.uint8]]:
