@@ -27,7 +27,7 @@ from mario_a3c.notices import Notices
 from mario_a3c.optim import make_state
 from mario_a3c.processes import Interruption
 from mario_a3c.resume import load_state, save_state
-from mario_a3c.shared import COLUMNS, Shared
+from mario_a3c.shared import COLUMNS, STEPS, Shared
 from mario_a3c.worker import WorkerReport, local_train
 
 CURVE_INTERVAL = 5.0
@@ -243,6 +243,7 @@ class Trainer:
         evaluation = monitor.last_evaluation
         status = {
             "steps": self.shared.steps,
+            "worker_steps": self.shared.counters[:, STEPS].tolist(),
             "updates": self.shared.updates,
             "dropped_updates": self.shared.dropped,
             "environment_faults": self.shared.faults,
