@@ -77,8 +77,12 @@ class Monitor:
             self._add_gif(Path(evaluation.video).with_suffix(".gif"), steps)
 
     def _add_gif(self, path: Path, steps: int) -> None:
-        """Show a GIF on TensorBoard's image page."""
-        image = Summary.Image(encoded_image_string=path.read_bytes(), colorspace=3)
+        """Show a GIF on TensorBoard's image page, if it is still there."""
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return
+        image = Summary.Image(encoded_image_string=content, colorspace=3)
         value = Summary.Value(tag="evaluation/gameplay", image=image)
         self._writer.file_writer.add_summary(Summary(value=[value]), steps)
 

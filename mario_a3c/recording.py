@@ -83,7 +83,8 @@ class Recorder:
         engine.close()
 
     def _rotate(self) -> None:
-        for old in sorted(self._folder.glob("*.mp4"))[:-KEEP]:
+        videos = sorted(self._folder.glob("*.mp4"), key=lambda video: video.stat().st_mtime_ns)
+        for old in videos[:-KEEP]:
             old.unlink()
             old.with_suffix(".gif").unlink(missing_ok=True)
 

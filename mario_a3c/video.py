@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import sys
@@ -18,6 +19,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from mario_a3c.files import sync, write_atomically
 
 FRAMES_PER_SECOND = 60
 
@@ -88,6 +91,7 @@ class VideoWriter:
             self._container.mux(self._stream.encode(None))
             self._container.close()
             Path(self._temporary).chmod(0o644)
+            sync(Path(self._temporary))
             Path(self._temporary).replace(self.path)
         except BaseException:
             self.discard()
@@ -169,7 +173,11 @@ def make_gif(
     # A GIF counts hundredths of a second: uneven durations keep the average right.
     times = np.round(np.arange(len(images) + 1) * (100 * every / FRAMES_PER_SECOND))
     durations = (10 * np.diff(times)).astype(int).tolist()
-    images[0].save(gif, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    content = io.BytesIO()
+    images[0].save(
+        content, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
+    )
+    write_atomically(Path(gif), content.getvalue())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from mario_a3c.video import VideoWriter, main, make_gif, read_video, write_video
+from tests.disks import largest_file
 
 
 def pictures(count, height=60, width=80):
@@ -107,6 +108,16 @@ def test_a_gif_plays_as_long_as_its_video(tmp_path):
         assert sum(durations) == 2000
         red, _, blue = np.asarray(gif.convert("RGB"))[5, 70]
         assert red > 150 > blue
+
+
+def test_a_disk_that_is_full_leaves_the_old_gif(tmp_path):
+    write_video(tmp_path / "video.mp4", pictures(120))
+    make_gif(tmp_path / "video.mp4", tmp_path / "video.gif", every=4)
+    old = (tmp_path / "video.gif").read_bytes()
+    with largest_file(1000), pytest.raises(OSError, match="File too large"):
+        make_gif(tmp_path / "video.mp4", tmp_path / "video.gif", every=2)
+    assert (tmp_path / "video.gif").read_bytes() == old
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_gif_command_says_in_one_sentence_what_it_cannot_read(tmp_path, capsys):

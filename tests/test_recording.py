@@ -1,0 +1,72 @@
+"""Which episodes of a run are recorded, and how many videos stay."""
+
+import dataclasses
+import os
+
+import pytest
+
+from mario_a3c import recording
+from mario_a3c.evaluate import Evaluation
+from mario_a3c.monitor import Monitor
+from mario_a3c.recording import KEEP, Recorder
+from mario_a3c.rollout import Episode
+from tests.disks import fill, small_disk
+from tests.small import small_config
+
+BUTTONS = bytes(20)
+
+
+def evaluation(steps: int, x: float = 300.0, completed: float = 0.0) -> Evaluation:
+    episode = Episode(1.0, 5, {"max_x": x, "completed": completed}, BUTTONS)
+    return Evaluation(steps, episode, [episode], 1.0, False)
+
+
+@pytest.fixture
+def recorder(tmp_path, monkeypatch):
+    """A recorder that finds a reason in every evaluation that is better than those before."""
+    monkeypatch.setattr(recording, "SHORTEST_PAUSE", 0.0)
+    return Recorder(small_config(engine="nes-py"), tmp_path)
+
+
+def names(folder):
+    return sorted(path.name for path in (folder / "videos").iterdir())
+
+
+def test_a_first_completion_is_recorded_and_later_ones_only_if_they_are_better(recorder, tmp_path):
+    assert recorder.record(evaluation(10, 3161, 1.0)).endswith("first-greedy-completion.mp4")
+    assert recorder.record(evaluation(20, 3161, 1.0)) == ""
+    assert recorder.record(evaluation(30, 3170, 1.0)).endswith("000000030-best.mp4")
+    assert len(names(tmp_path)) == 4
+
+
+def test_the_last_videos_stay_and_the_newest_is_one_of_them(recorder, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for index in range(KEEP):  # as a run leaves them that was killed after its last state
+        for ending in ("mp4", "gif"):
+            path = folder / f"step-{900 + index:09d}-best.{ending}"
+            path.touch()
+            os.utime(path, (index, index))
+    assert recorder.record(evaluation(10))
+    found = names(tmp_path)
+    assert len(found) == 2 * KEEP
+    assert {"step-000000010-best.mp4", "step-000000010-best.gif"} <= set(found)
+    assert "step-000000900-best.mp4" not in found
+
+
+def test_a_full_disk_leaves_no_broken_video(recorder, tmp_path):
+    with small_disk(tmp_path / "videos", 2**20) as disk:
+        filler = fill(disk)
+        with pytest.raises(OSError, match="No space left"):
+            recorder.record(evaluation(10))
+        assert names(tmp_path) == ["filler"]
+        filler.unlink()
+        assert recorder.record(evaluation(20, 400))
+        assert names(tmp_path) == ["step-000000020-best.gif", "step-000000020-best.mp4"]
+
+
+def test_a_video_that_is_gone_when_its_curve_is_written_is_left_out(tmp_path):
+    monitor = Monitor(tmp_path, 0)
+    video = str(tmp_path / "videos" / "gone.mp4")
+    monitor.take_evaluation(dataclasses.replace(evaluation(10), video=video))
+    monitor.close()
