@@ -221,7 +221,7 @@ def account(samples: list[Sample], end: dict[str, Any], warm_up: float) -> tuple
     """Return what was seen, as tables in Markdown with a verdict, and whether all was well."""
     warm = [sample for sample in samples if sample.time >= warm_up]
     if len(warm) < 8:
-        return "Too little was seen: take more minutes, or look more often.", False
+        return f"Too little was seen; train.py ended with status {end['status']}.", False
     first, last = warm[: len(warm) // 4], warm[-(len(warm) // 4) :]
     lines = [
         f"{platform.machine()}, {os.cpu_count()} cores; {warm[-1].time / 60:.0f} minutes, of which "

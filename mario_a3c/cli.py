@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
 from mario_a3c.audition import furthest_agent
 from mario_a3c.campaign import Campaign, run_campaign
 from mario_a3c.checkpoint import CheckpointError
@@ -24,7 +22,7 @@ from mario_a3c.presets import settings_for
 from mario_a3c.processes import Interruption
 from mario_a3c.stages import parse_stages
 from mario_a3c.trainer import Trainer
-from mario_a3c.words import check_words
+from mario_a3c.words import read_options
 
 BAD_INPUT = 2
 
@@ -39,7 +37,6 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         ConfigError: an unknown preset or a value that is not allowed.
         CheckpointError: the run to resume cannot be read.
     """
-    check_words(arguments)
     wanted = _read([word for word in arguments if word not in ("-h", "--help")], RunConfig())
     if wanted.resume:
         then = resumed_settings(wanted)
@@ -53,14 +50,8 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     return config
 
 
-def _read(arguments: Sequence[str], default: RunConfig) -> RunConfig:
-    return tyro.cli(
-        RunConfig,
-        args=list(arguments),
-        default=default,
-        prog="train.py",
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+def _read(words: Sequence[str], default: RunConfig) -> RunConfig:
+    return read_options(default, words, "train.py")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

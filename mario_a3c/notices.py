@@ -38,13 +38,20 @@ class Notices:
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print a sentence to a stream, normally the standard output.
 
-    The terminal may have been closed, and a pipe's reader may have gone. From then on the stream
-    leads nowhere: what Python holds back of it would fail once more when the program ends.
+    The terminal may have been closed, and a pipe's reader may have gone.
     """
     stream = stream or sys.stdout
     try:
         print(text, file=stream, flush=True)
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        lead_nowhere(stream)
+
+
+def lead_nowhere(stream: TextIO) -> None:
+    """Throw away what is written to a stream that nobody reads any more.
+
+    What Python holds back of it would fail once more when the program ends.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,12 +25,14 @@ from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.traces import Trace, replay_pictures
 from mario_a3c.files import write_atomically
 from mario_a3c.gallery import Gallery, Tile, facts
+from mario_a3c.notices import lead_nowhere
 from mario_a3c.play_tasks import TaskGame, agent_game, play_task, random_game, task_summary
 from mario_a3c.playing import AgentPlayer, PlayedEpisode, Player, RandomPlayer, play_episodes
 from mario_a3c.rollout import Episode
 from mario_a3c.stages import ALL
 from mario_a3c.video import VideoWriter, write_video
 from mario_a3c.window import NoDisplayError, Window, WindowClosedError
+from mario_a3c.words import read_options
 
 BAD_INPUT = 2
 MAX_NOOPS = 255
@@ -92,10 +95,23 @@ class Game:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play; return the exit status: 0, 2 for bad input, 1 if a file could not be written."""
-    options = tyro.cli(PlayOptions, args=arguments, prog="play.py")
+    """Play; return the exit status: 0, 2 for bad input, 1 if a file could not be written.
+
+    Like other programs, it ends with 128 + n by the signal n: Ctrl-C, or a reader that went away.
+    """
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        lead_nowhere(sys.stdout)
+        return 128 + signal.SIGPIPE
+
+
+def _main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(1)  # enough for this network, and the same sums whatever the cores
     try:
+        options = read_options(PlayOptions(), arguments, "play.py")
         if options.gallery is not None:
             _check_writable(options.gallery / "index.html")
             return _make_gallery(options.gallery, options.engine)
@@ -115,11 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcome = summary(game, _play(game, options))
         else:
             outcome = task_summary(task, _play_task(task, options))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(f"play.py: a file could not be written: {error}.", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     if options.json:
         print(json.dumps(outcome), flush=True)
     return 0

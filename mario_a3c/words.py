@@ -1,24 +1,52 @@
-"""Misspelt options and values, refused in one sentence before the command line is really parsed."""
+"""From the words of a command line to a record; what cannot be meant is refused in one sentence."""
 
 from __future__ import annotations
 
 import difflib
+import sys
 import types
 import typing
 from collections.abc import Sequence
 
-from mario_a3c.config import ConfigError, RunConfig
+import tyro
+
+from mario_a3c.config import ConfigError
+from mario_a3c.notices import lead_nowhere
 
 _HELP = ("-h", "--help")
 
 
-def check_words(words: Sequence[str]) -> None:
+def read_options[Options](default: Options, words: Sequence[str], program: str) -> Options:
+    """Return what a command line asks for; asked for help, print it and end the program.
+
+    Args:
+        default: what holds where the words say nothing: a dataclass with a field per option.
+        words: the command line.
+        program: its name in the help.
+
+    Raises:
+        ConfigError: for a word that cannot be meant.
+    """
+    kind = type(default)
+    check_words(words, kind)
+    config = (tyro.conf.AvoidSubcommands,)
+    try:
+        try:
+            return tyro.cli(kind, args=list(words), default=default, prog=program, config=config)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the help was printed to something like `head`
+        lead_nowhere(sys.stdout)
+        raise SystemExit(0) from None
+
+
+def check_words(words: Sequence[str], options: type) -> None:
     """Raise `ConfigError` for the first word that the command line cannot mean.
 
     That is an option nobody knows, an option without its value, a value that is no number where
     one is needed, or a word that belongs to no option.
     """
-    kinds = _kinds()
+    kinds = _kinds(options)
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -45,16 +73,14 @@ def check_words(words: Sequence[str]) -> None:
             raise ConfigError(f"{name} needs a value; see --help.")
 
 
-def _kinds() -> dict[str, typing.Any]:
+def _kinds(options: type) -> dict[str, typing.Any]:
     """Return the type of the value of every option, aliases included."""
     kinds: dict[str, typing.Any] = {}
-    for field, hint in typing.get_type_hints(RunConfig, include_extras=True).items():
+    for field, hint in typing.get_type_hints(options, include_extras=True).items():
         aliases: Sequence[str] = ()
         if typing.get_origin(hint) is typing.Annotated:
-            hint, options = typing.get_args(hint)
-            aliases = options.aliases
-        if isinstance(hint, types.UnionType):
-            hint = typing.get_args(hint)[0]
+            hint, argument = typing.get_args(hint)
+            aliases = argument.aliases
         name = "--" + field.replace("_", "-")
         if hint is bool:
             aliases = [*aliases, _opposite(name)]
@@ -67,7 +93,11 @@ def _opposite(name: str) -> str:
 
 
 def _check_value(name: str, value: str, kind: typing.Any) -> None:
-    if kind not in (int, float) or value == "None":
+    if isinstance(kind, types.UnionType):
+        if value == "None":
+            return
+        kind = typing.get_args(kind)[0]
+    if kind not in (int, float):
         return
     try:
         kind(value)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mario_a3c.preparation import prepare
 from mario_a3c.presets import presets
 from mario_a3c.resume import states
 from tests.disks import small_disk
+from tests.pipes import unread
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--lstm-size", "8", "--engine", "nes-py", "--num-processes", "1")
@@ -69,6 +71,7 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ("--optimizer sgd", "--optimizer 'sgd' is unknown: choose from adam, rmsprop."),
         ("--wrold 1", "The option --wrold is unknown; see --help. Did you mean --world?"),
         ("--shared=no", "--shared takes no value; --no-shared is the opposite."),
+        ("--lr None", "--lr 'None' is not allowed: give a number."),
         ("--world", "--world needs a value; see --help."),
         ("1-1", "'1-1' belongs to no option: options begin with --."),
         ("--preset none --minibatches 5", "--minibatches 5 does not divide the 32 sequences of a"),
@@ -250,6 +253,14 @@ def test_help_tells_every_option_its_default_and_what_it_is(capsys, monkeypatch)
     assert "--num-workers INT, --num-processes INT" in text
     assert "World of Super Mario Bros, 1 to 8. (default: 1)" in text
     assert text.count("(default: ") == len(dataclasses.fields(RunConfig))
+
+
+def test_nobody_has_to_read_the_help_to_its_end(monkeypatch):
+    with unread() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with pytest.raises(SystemExit) as left:
+            main(["--help"])
+        assert left.value.code == 0
 
 
 def test_a_campaign_refuses_stages_that_are_not_in_the_game(capsys, logs):

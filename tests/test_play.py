@@ -1,6 +1,7 @@
 """play.py: what it plays, prints, records and refuses."""
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mario_a3c.playing import AgentPlayer, RandomPlayer, play_episodes
 from mario_a3c.replay import completes
 from mario_a3c.video import read_video
 from tests.mario import on_both_engines
+from tests.pipes import unread
 
 QUICK: dict[str, Any] = {"engine": "nes-py", "stall_limit": 8, "max_episode_steps": 14}
 
@@ -197,3 +199,25 @@ def test_bad_input_is_refused_in_one_sentence(
     assert told in error
     assert error.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--episodes many", "--episodes 'many' is not allowed: give a whole number."),
+        ("--epsiodes 3", "The option --epsiodes is unknown; see --help. Did you mean --episodes?"),
+        ("--window=no", "--window takes no value; --no-window is the opposite."),
+        ("--checkpoint", "--checkpoint needs a value; see --help."),
+        ("1-1", "'1-1' belongs to no option: options begin with --."),
+    ],
+)
+def test_words_that_cannot_be_meant_are_refused_in_a_sentence(capsys, words, sentence):
+    assert play_cli.main(words.split()) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"play.py: {sentence}\n")
+
+
+def test_playing_ends_when_nobody_reads_what_it_says(monkeypatch):
+    with unread() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert play_cli.main(["--random", "--no-window", "--episodes", "1000"]) == 128 + 13
