@@ -234,8 +234,8 @@ class RunConfig:
 
     @property
     def unroll(self) -> int:
-        """Steps in one training sequence."""
-        return self.sequence_length or self.num_local_steps
+        """Steps in one training sequence; without an LSTM every step stands for itself."""
+        return (self.sequence_length or self.num_local_steps) if self.recurrent else 1
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> RunConfig:

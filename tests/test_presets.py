@@ -33,6 +33,49 @@ def test_options_override_a_preset_wherever_they_stand():
     assert config.gae_lambda == presets()["CartPole-v1"]["gae_lambda"]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            "--lr 1e-4 --gamma 0.99 --gae-lambda 1.0 --entropy-coef 0.01 --value-loss-coef 0.5 "
+            "--max-grad-norm 50 --seed 1 --num-processes 4 --num-steps 20 "
+            "--max-episode-length 1000000 --env-name PongDeterministic-v4 --no-shared",
+            {
+                "learning_rate": 1e-4,
+                "gae_lambda": 1.0,
+                "entropy_coef": 0.01,
+                "value_loss_coef": 0.5,
+                "max_grad_norm": 50.0,
+                "num_processes": 4,
+                "num_local_steps": 20,
+                "max_episode_length": 1_000_000,
+                "env_name": "PongDeterministic-v4",
+                "shared": False,
+            },
+        ),
+        (
+            "--env-name CartPole-v1 --lr 5e-4 --update-freq 20 --max-eps 1000 --gamma 0.99 "
+            "--save-dir agents",
+            {
+                "learning_rate": 5e-4,
+                "num_local_steps": 20,
+                "max_episodes": 1000,
+                "gamma": 0.99,
+                "saved_path": "agents",
+            },
+        ),
+        (
+            "--env-name CartPole-v1 --algorithm random --max-eps 4000",
+            {"algorithm": "random", "max_episodes": 4000},
+        ),
+    ],
+    ids=["pytorch-a3c", "the Keras tutorial", "its random baseline"],
+)
+def test_command_lines_that_people_know_are_understood(words, expected):
+    config = parse(words.split())
+    assert {name: getattr(config, name) for name in expected} == expected
+
+
 def test_none_leaves_presets_out():
     config = parse(["--env-name", "CartPole-v1", "--preset", "none"])
     assert config == RunConfig(env_name="CartPole-v1", preset="none")
@@ -68,3 +111,10 @@ def test_an_old_configuration_is_understood_and_survives_json():
     assert RunConfig.from_dict(fields) == config
     del fields["recurrent"]
     assert RunConfig.from_dict(fields).recurrent
+
+
+def test_steps_are_dealt_out_one_by_one_unless_an_lstm_needs_them_in_a_row():
+    config = RunConfig(num_local_steps=20, sequence_length=16, recurrent=False)
+    config.validate()
+    assert config.unroll == 1
+    assert RunConfig(num_local_steps=32, sequence_length=16).unroll == 16
