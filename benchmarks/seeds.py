@@ -20,6 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mario_a3c.plot import read_curve
+
 COLUMNS = (
     "task",
     "preset",
@@ -32,6 +36,7 @@ COLUMNS = (
     "steps",
     "seconds",
     "cpu_seconds",
+    "steps_per_second",
 )
 
 
@@ -69,6 +74,7 @@ def train(arguments: argparse.Namespace, seed: str) -> dict[str, Any]:
     cpu_seconds = _children_cpu_seconds() - before
     status = json.loads((folder / "status.json").read_text("utf-8"))
     config = json.loads((folder / "config.json").read_text("utf-8"))
+    speed = read_curve(folder, "speed/agent_steps_per_second")
     measured = play(folder / "best.safetensors", arguments.env_name, arguments.episodes)
     return {
         "task": arguments.env_name if not config["hide"] else f"{arguments.env_name}, hidden",
@@ -82,6 +88,7 @@ def train(arguments: argparse.Namespace, seed: str) -> dict[str, Any]:
         "steps": status["steps"],
         "seconds": round(status["seconds"]),
         "cpu_seconds": round(cpu_seconds),
+        "steps_per_second": round(float(np.median(speed.values))),
     }
 
 
