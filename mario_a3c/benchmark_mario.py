@@ -117,6 +117,8 @@ def _means(config: dict[str, Any]) -> str:
         means.append("reuse")
     if config.get("start_fraction"):
         means.append("starts on found ways")
+    if config.get("imitation_coef"):
+        means.append("imitation of found ways")
     if config.get("retry_fraction"):
         means.append("retries")
     if config.get("load_from"):

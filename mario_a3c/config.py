@@ -65,8 +65,12 @@ class RunConfig:
     """Share of the training episodes that begin shortly before a recent failure of the agent."""
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
+    imitation_coef: float = 0.0
+    """Weight of self-imitation: how much is learned from the found ways where they went better than
+    the critic expects."""
     paths: str = ""
-    """Folder of found ways, W-S.jsonl, written by python -m mario_a3c.explore."""
+    """Folder of found ways, W-S.jsonl there or in folders below, as python -m mario_a3c.explore
+    writes them."""
 
     # What is played, if it is not Mario.
 
@@ -327,6 +331,7 @@ _NOT_NEGATIVE = (
     "value_loss_coef",
     "sequence_length",
     "target_kl",
+    "imitation_coef",
     "seed",
     "stall_limit",
     "max_episode_length",

@@ -75,3 +75,26 @@ def a3c_loss(
     entropy = reduce(entropies)
     total = policy + value_loss_coef * value - entropy_coef * entropy
     return Losses(total, policy, value, entropy)
+
+
+def imitation_loss(
+    log_probs: Tensor, values: Tensor, returns: Tensor, counts: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the self-imitation loss (Oh et al. 2018, arXiv:1806.05635, equations 2 and 3).
+
+    ``-log pi(a|s) (R - V)_+ + (R - V)_+^2 / 2``: an action is imitated by as much as it turned out
+    better than the critic expects, and not at all where it did not.
+
+    Args:
+        log_probs: of the recorded actions, any shape.
+        values: the critic's estimates, same shape.
+        returns: what the recorded actions led to, same shape.
+        counts: 1 for the samples that count and 0 for the others, same shape.
+
+    Returns:
+        the loss, and the mean of ``(R - V)_+``.
+    """
+    number = counts.sum().clamp(min=1)
+    gain = (returns - values).clamp(min=0) * counts
+    loss = (-log_probs * gain.detach() + gain.square() / 2).sum() / number
+    return loss, gain.detach().sum() / number

@@ -15,7 +15,7 @@ import torch
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, outline
 from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.envs.engines import choose_engine
-from mario_a3c.envs.factory import make_env
+from mario_a3c.envs.factory import found_ways, make_env
 from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.files import FolderInUseError, FolderLock, remove_temporaries, write_atomically
 from mario_a3c.model import ModelSpec
@@ -41,6 +41,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
     if config.is_mario:
         engine, sentence = _engine(config)
         config = dataclasses.replace(config, engine=engine)
+        _check_ways(config)
     spec = network_for(config)
     initial = _initial_agent(config, spec)
     folder = Path(config.resume) if config.resume else _new_folder(config)
@@ -129,6 +130,26 @@ def _engine(config: RunConfig) -> tuple[str, str]:
         return choose_engine(config.engine)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _check_ways(config: RunConfig) -> None:
+    """Refuse to learn along found ways if there are none."""
+    if not (config.start_fraction or config.imitation_coef):
+        return
+    needs = "--start-fraction" if config.start_fraction else "--imitation-coef"
+    hint = "write them with python -m mario_a3c.explore --out FOLDER, and give --paths FOLDER."
+    try:
+        if not config.paths:
+            raise ValueError("--paths is not given")
+        found_ways(config)
+    except OSError as error:
+        raise ConfigError(
+            f"{needs} needs found ways through {config.world}-{config.stage}, and "
+            f"{error.filename} cannot be read: {error.strerror}; {hint}"
+        ) from error
+    except ValueError as error:
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"{needs} needs found ways, but {reason}; {hint}") from error
 
 
 def network_for(config: RunConfig) -> ModelSpec:

@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from mario_a3c.baseline import UniformPolicy
 from mario_a3c.config import RunConfig
-from mario_a3c.envs.factory import make_env, set_training_starts
+from mario_a3c.envs.factory import demonstrations, make_env, set_training_starts
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.faults import (
@@ -25,7 +25,15 @@ from mario_a3c.faults import (
     Patience,
 )
 from mario_a3c.flat import FlatParameters
-from mario_a3c.loss import Losses, a3c_loss, clipped_surrogate, divergence, policy_gradient
+from mario_a3c.imitation import Imitation
+from mario_a3c.loss import (
+    Losses,
+    a3c_loss,
+    clipped_surrogate,
+    divergence,
+    imitation_loss,
+    policy_gradient,
+)
 from mario_a3c.model import ActorCritic, ModelSpec, use_precision
 from mario_a3c.normalization import RewardScaling, count_samples, quantities
 from mario_a3c.optim import make_optimizer, make_state, push_gradient
@@ -59,6 +67,11 @@ class Learner:
             state = make_state(config.optimizer, shared.weights)
         self.optimizer = make_optimizer(config.optimizer, shared.weights, state)
         self.generator = torch.Generator().manual_seed(config.seed * 1000 + worker)
+        self.imitation: Imitation | None = None
+        if config.imitation_coef:
+            ways = demonstrations(config)
+            self.imitation = Imitation(ways, config.gamma, config.unroll, device)
+        self._advantage_deviation = 1.0
         self._pulled_at = 0
         self._drops = Patience(MOST_DROPPED)
         self.model.take_statistics(shared.statistics)
@@ -95,6 +108,9 @@ class Learner:
         if config.normalize_advantages:
             deviation, mean = torch.std_mean(batch.advantages)
             batch.advantages = (batch.advantages - mean) / (deviation + 1e-8)
+            self._advantage_deviation = float(deviation) + 1e-8
+        if self.imitation is not None:
+            self.imitation.refresh(self.model)
         for epoch in range(config.epochs):
             if config.target_kl and epoch and sums["divergence"][-1] > config.target_kl:
                 break
@@ -105,6 +121,8 @@ class Learner:
                     self.pull()
                 losses = self.gradient(minibatch)
                 norm = self._push(losses)
+                if self.imitation is not None:
+                    sums["imitation_gain"].append(self.imitation_gain)
                 sums["policy_loss"].append(float(losses.policy))
                 sums["value_loss"].append(float(losses.value))
                 sums["entropy"].append(float(losses.entropy))
@@ -137,8 +155,20 @@ class Learner:
             sum_losses=config.sum_losses,
         )
         losses.total.backward()
+        if self.imitation is not None:
+            self._imitate(self.imitation)
         moved = divergence(log_probs, batch.log_probs)
         return Losses(*(part.detach() for part in losses))._replace(divergence=moved)
+
+    def _imitate(self, imitation: Imitation) -> None:
+        """Add the gradient of self-imitation, on the scale of the normalised advantages."""
+        ways = imitation.draw(self.generator)
+        going_on = torch.zeros_like(ways.actions, dtype=torch.bool)
+        distribution, values, _ = self.model(ways.observations, ways.state, going_on)
+        log_probs = distribution.log_prob(ways.actions)
+        loss, gain = imitation_loss(log_probs, values, ways.returns, ways.counts)
+        (self.config.imitation_coef / self._advantage_deviation * loss).backward()
+        self.imitation_gain = float(gain)
 
     def _push(self, losses: Losses) -> float:
         """Clip the gradient, push it unless something is not finite, and return its norm.

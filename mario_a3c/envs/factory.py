@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymnasium.vector import VectorEnv
 
 from mario_a3c.envs.atari import is_atari, make_atari_env
+from mario_a3c.envs.demonstrations import Demonstration, demonstration
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.gymnasium_tasks import make_gymnasium_env
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.starts import starts_from_trace
+from mario_a3c.envs.traces import Trace, read_traces
 
 if TYPE_CHECKING:
     from mario_a3c.config import RunConfig
@@ -24,12 +25,35 @@ def set_training_starts(env: MarioVectorEnv, config: RunConfig) -> None:
     env.set_retries(config.retry_fraction)
     if not config.start_fraction:
         return
-    path = Path(config.paths) / f"{config.world}-{config.stage}.jsonl"
     engine = make_engine(config.engine, config.world, config.stage, 1)
     starts = []
-    for line in path.read_text("utf-8").splitlines():
-        starts += starts_from_trace(engine, json.loads(line)["buttons"], every=4)
+    for trace in found_ways(config):
+        starts += starts_from_trace(engine, trace.buttons, noops=trace.noops, every=4)
     env.set_starts(starts, config.start_fraction)
+
+
+def found_ways(config: RunConfig) -> list[Trace]:
+    """Return the ways through a run's stage that were found by search.
+
+    They are in the files ``W-S.jsonl`` of the folder ``paths`` and the folders in it.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file holds something else, or no way that finishes the stage is found.
+    """
+    folder, name = Path(config.paths), f"{config.world}-{config.stage}.jsonl"
+    traces = [trace for path in sorted(folder.rglob(name)) for trace in read_traces(path)]
+    ways = [trace for trace in traces if trace.completed]
+    if not ways:
+        raise ValueError(f"there is no {name} in {folder} with a trace that finishes the stage")
+    return ways
+
+
+def demonstrations(config: RunConfig) -> list[Demonstration]:
+    """Return the found ways through a run's stage, as the learner would have seen them."""
+    engine = make_engine(config.engine, config.world, config.stage, 1)
+    reward = REWARDS[config.reward]
+    return [demonstration(engine, way, config.action_type, reward) for way in found_ways(config)]
 
 
 def make_env(

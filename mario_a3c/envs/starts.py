@@ -1,4 +1,4 @@
-"""Episodes that begin somewhere along a recorded way instead of at the start of the stage."""
+"""Recorded ways through a stage, replayed: episodes may begin somewhere along them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mario_a3c.envs.engine import OBSERVATION_SIZE, Engine
-from mario_a3c.envs.progress import Progress
+from mario_a3c.envs.progress import Change, Progress
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,42 @@ class Start:
     stack: NDArray[np.uint8]
     furthest: NDArray[np.int32]
     buttons: bytes
+
+
+class Replay:
+    """Plays recorded buttons on the first console of an engine, decision by decision.
+
+    Attributes:
+        stack: ``uint8 [frame_stack, 84, 84]``, the observation of the next decision.
+        progress: positions and ground of the one game.
+        ended: whether the game has ended.
+    """
+
+    def __init__(
+        self, engine: Engine, *, noops: int = 0, frame_skip: int = 4, frame_stack: int = 4
+    ) -> None:
+        """Begin the stage, and wait for some frames without a button."""
+        self._engine = engine
+        size = (engine.num_games, OBSERVATION_SIZE, OBSERVATION_SIZE)
+        self._picture = np.zeros(size, dtype=np.uint8)
+        self.progress = Progress(1, frame_skip)
+        engine.reset(0)
+        self.ended = bool(noops) and self._hold(0, noops)
+        self._picture[0] = engine.observe(0)
+        self.stack = np.repeat(self._picture[:1], frame_stack, axis=0)
+        self.progress.begin(np.zeros(1, dtype=np.intp), engine.ram)
+
+    def decide(self, buttons: Sequence[int]) -> Change:
+        """Press one byte a frame for a decision, and return what it changed."""
+        self.ended = any(self._hold(byte, 1) for byte in buttons)
+        self.stack = np.concatenate([self.stack[1:], self._picture[:1]])
+        return self.progress.update(self._engine.ram[:1])
+
+    def _hold(self, byte: int, frames: int) -> bool:
+        counts = np.zeros(self._engine.num_games, dtype=np.int32)
+        counts[0] = frames
+        held = np.full(self._engine.num_games, byte, dtype=np.uint8)
+        return bool(self._engine.step(held, counts, self._picture)[1][0])
 
 
 def starts_from_trace(
@@ -54,31 +90,14 @@ def starts_from_trace(
     Returns:
         The moments in order, up to the last whole decision before the game ends.
     """
-    picture = np.zeros((engine.num_games, OBSERVATION_SIZE, OBSERVATION_SIZE), dtype=np.uint8)
-    first = np.zeros(1, dtype=np.intp)
-    progress = Progress(1, frame_skip)
-
-    def hold(byte: int, frames: int) -> bool:
-        counts = np.zeros(engine.num_games, dtype=np.int32)
-        counts[0] = frames
-        held = np.full(engine.num_games, byte, dtype=np.uint8)
-        return bool(engine.step(held, counts, picture)[1][0])
-
-    engine.reset(0)
-    if noops and hold(0, noops):
-        return []
-    picture[0] = engine.observe(0)
-    stack = np.repeat(picture[:1], frame_stack, axis=0)
-    progress.begin(first, engine.ram)
+    replay = Replay(engine, noops=noops, frame_skip=frame_skip, frame_stack=frame_stack)
     starts = []
     for decision, position in enumerate(range(noops, len(buttons), frame_skip)):
-        if decision % every == 0:
-            furthest = progress.furthest[0].copy()
-            state = engine.save(0)
-            starts.append(Start(state, stack, furthest, bytes(buttons[:position])))
-        pressed = buttons[position : position + frame_skip]
-        if any(hold(byte, 1) for byte in pressed):
+        if replay.ended:
             break
-        progress.update(engine.ram[:1])
-        stack = np.concatenate([stack[1:], picture[:1]])
+        if decision % every == 0:
+            furthest = replay.progress.furthest[0].copy()
+            state = engine.save(0)
+            starts.append(Start(state, replay.stack, furthest, bytes(buttons[:position])))
+        replay.decide(buttons[position : position + frame_skip])
     return starts
