@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from mario_a3c.config import RunConfig
 from mario_a3c.plot import read_curve
 
 COLUMNS = (
@@ -77,7 +78,7 @@ def train(arguments: argparse.Namespace, seed: str) -> dict[str, Any]:
     speed = read_curve(folder, "speed/agent_steps_per_second")
     measured = play(folder / "best.safetensors", arguments.env_name, arguments.episodes)
     return {
-        "task": arguments.env_name if not config["hide"] else f"{arguments.env_name}, hidden",
+        "task": RunConfig.from_dict(config).task,
         "preset": config["preset"],
         "options": " ".join(arguments.options),
         "workers": config["num_processes"],
