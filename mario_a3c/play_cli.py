@@ -166,6 +166,7 @@ def prepare(options: PlayOptions) -> tuple[Game, str]:
     agent = load_agent(path)
     config = _mario_config(path, agent)
     settings = {name: config[field] for name, field in SETTINGS.items()}
+    settings["display_buttons"] = config.get("display_buttons", False)
     settings["engine"], settings["reward"] = options.engine, REWARDS[config["reward"]]
     game = Game(
         options.world or config["world"],

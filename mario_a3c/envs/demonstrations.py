@@ -34,7 +34,12 @@ class Demonstration:
 
 
 def demonstration(
-    engine: Engine, trace: Trace, action_set: str, reward: RewardWeights
+    engine: Engine,
+    trace: Trace,
+    action_set: str,
+    reward: RewardWeights,
+    *,
+    display_buttons: bool = False,
 ) -> Demonstration:
     """Replay a trace that finishes its stage on the first console of an engine.
 
@@ -43,9 +48,12 @@ def demonstration(
         trace: each decision holds its buttons for `FRAME_SKIP` frames.
         action_set: the actions of the learner.
         reward: what a decision is worth.
+        display_buttons: as the learner's environment has it.
     """
     indices = {int(byte): index for index, byte in enumerate(controller_bytes(action_set))}
-    replay = Replay(engine, noops=trace.noops, frame_skip=FRAME_SKIP)
+    replay = Replay(
+        engine, noops=trace.noops, frame_skip=FRAME_SKIP, display_buttons=display_buttons
+    )
     observations, actions, rewards = [], [], []
     for position in range(trace.noops, len(trace.buttons), FRAME_SKIP):
         pressed = trace.buttons[position : position + FRAME_SKIP]

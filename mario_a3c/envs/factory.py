@@ -28,7 +28,13 @@ def set_training_starts(env: MarioVectorEnv, config: RunConfig) -> None:
     engine = make_engine(config.engine, config.world, config.stage, 1)
     starts = []
     for trace in found_ways(config):
-        starts += starts_from_trace(engine, trace.buttons, noops=trace.noops, every=4)
+        starts += starts_from_trace(
+            engine,
+            trace.buttons,
+            noops=trace.noops,
+            every=4,
+            display_buttons=config.display_buttons,
+        )
     env.set_starts(starts, config.start_fraction)
 
 
@@ -53,7 +59,12 @@ def demonstrations(config: RunConfig) -> list[Demonstration]:
     """Return the found ways through a run's stage, as the learner would have seen them."""
     engine = make_engine(config.engine, config.world, config.stage, 1)
     reward = REWARDS[config.reward]
-    return [demonstration(engine, way, config.action_type, reward) for way in found_ways(config)]
+    return [
+        demonstration(
+            engine, way, config.action_type, reward, display_buttons=config.display_buttons
+        )
+        for way in found_ways(config)
+    ]
 
 
 def make_env(
@@ -109,6 +120,7 @@ def _make_mario(config: RunConfig, num_envs: int, changes: dict[str, Any]) -> Ma
         "max_actions": config.max_actions,
         "stall_limit": config.stall_limit,
         "noop_max": config.noop_max,
+        "display_buttons": config.display_buttons,
         "max_episode_steps": config.max_episode_length,
     }
     return MarioVectorEnv(num_envs, config.world, config.stage, **{**settings, **changes})

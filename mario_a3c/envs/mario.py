@@ -17,6 +17,7 @@ from mario_a3c.envs.consoles import Consoles, FrameListener
 from mario_a3c.envs.endings import Endings, EndReason, Limits
 from mario_a3c.envs.engine import OBSERVATION_SIZE
 from mario_a3c.envs.engines import make_engine
+from mario_a3c.envs.observation import show_buttons
 from mario_a3c.envs.progress import Progress
 from mario_a3c.envs.retries import Retries
 from mario_a3c.envs.rewards import RewardWeights
@@ -62,6 +63,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         stall_limit: end after this many decisions without new ground; 0 for never.
         stall_is_death: a stall terminates the episode, with the reward of a death.
         max_episode_steps: truncate after this many decisions; 0 for never.
+        display_buttons: show in each picture which buttons led to it; see `show_buttons`.
         log_buttons: keep every controller byte of an episode for ``final_info["buttons"]``.
         on_frame: called with the game's index, its episode (counted from 0) and the picture
             (``uint8 [240, 256, 3]``) after every single frame. The game stays the same.
@@ -89,6 +91,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         stall_limit: int = 200,
         stall_is_death: bool = False,
         max_episode_steps: int = 0,
+        display_buttons: bool = False,
         log_buttons: bool = False,
         on_frame: FrameListener | None = None,
     ) -> None:
@@ -116,6 +119,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._noop_max = noop_max
         self._draw_noops = draw_noops or self._random_noops
         self._stall_is_death = stall_is_death
+        self._display_buttons = display_buttons
         self._starts: Sequence[Start] = ()
         self._start_fraction = 0.0
         self._retries: Retries | None = None
@@ -208,10 +212,13 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         if self._stack is None:
             raise ResetNeeded("Call reset before step.")
         actions = np.asarray(actions)
-        frames, over = self._consoles.hold(self._bytes[actions], self._skip)
+        pressed = self._bytes[actions]
+        frames, over = self._consoles.hold(pressed, self._skip)
         stack = np.empty_like(self._stack)
         stack[:, :-1] = self._stack[:, 1:]
         stack[:, -1] = self._consoles.picture
+        if self._display_buttons:
+            show_buttons(stack[:, -1], pressed)
 
         change = self._progress.update(self.engine.ram)
         reason = self._endings.reasons(actions, over, self._progress.idle, self.engine.ram)
@@ -252,7 +259,10 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         if len(games):
             indices = games.tolist()
             self._consoles.reset(indices, [self._draw_noops(game) for game in indices])
-            stack[games] = self._consoles.picture[games, None]
+            pictures = self._consoles.picture[games]
+            if self._display_buttons:
+                show_buttons(pictures, np.zeros(len(games), dtype=np.uint8))
+            stack[games] = pictures[:, None]
             self._progress.begin(games, self.engine.ram)
 
     def _draw_start(self, game: int) -> Start | None:

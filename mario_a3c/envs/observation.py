@@ -1,6 +1,7 @@
 """From an NES picture to what the agent sees: grey, 84x84, by exact area averaging.
 
-The arithmetic is in integers, so that every engine can produce the same bytes.
+The arithmetic is in integers, so that every engine can produce the same bytes. On top may be shown
+which buttons led to the picture, as in recordings of speed runs.
 """
 
 from __future__ import annotations
@@ -45,3 +46,23 @@ def downsample(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     total = (rows.reshape(-1, 28, 64) @ _COLUMNS).astype(np.uint32)
     average = ((total + _AREA // 2) // _AREA).astype(np.uint8)
     return average.reshape(*luma.shape[:-2], OBSERVATION_SIZE, OBSERVATION_SIZE)
+
+
+_BUTTON = 8
+"""Height and width of the field that shows a button: one step of the paper's first convolution."""
+# For each controller byte a row of 64 pixels: white where its bit, from the lowest, is set.
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+_DISPLAY = np.repeat(255 * _BITS, _BUTTON, axis=1)
+
+
+def show_buttons(pictures: NDArray[np.uint8], buttons: NDArray[np.uint8]) -> None:
+    """Draw the buttons over the top of pictures, where the game shows points and time.
+
+    Whether a jump can begin depends on whether its button was released before, which no picture
+    of the game tells.
+
+    Args:
+        pictures: ``uint8 [B, 84, 84]``, changed in place.
+        buttons: controller bytes ``[B]``.
+    """
+    pictures[:, :_BUTTON, : 8 * _BUTTON] = _DISPLAY[buttons][:, None]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mario_a3c.envs.engine import OBSERVATION_SIZE, Engine
+from mario_a3c.envs.observation import show_buttons
 from mario_a3c.envs.progress import Change, Progress
 
 
@@ -42,24 +43,37 @@ class Replay:
     """
 
     def __init__(
-        self, engine: Engine, *, noops: int = 0, frame_skip: int = 4, frame_stack: int = 4
+        self,
+        engine: Engine,
+        *,
+        noops: int = 0,
+        frame_skip: int = 4,
+        frame_stack: int = 4,
+        display_buttons: bool = False,
     ) -> None:
         """Begin the stage, and wait for some frames without a button."""
-        self._engine = engine
+        self._engine, self._display_buttons = engine, display_buttons
         size = (engine.num_games, OBSERVATION_SIZE, OBSERVATION_SIZE)
         self._picture = np.zeros(size, dtype=np.uint8)
         self.progress = Progress(1, frame_skip)
         engine.reset(0)
         self.ended = bool(noops) and self._hold(0, noops)
         self._picture[0] = engine.observe(0)
-        self.stack = np.repeat(self._picture[:1], frame_stack, axis=0)
+        self.stack = np.repeat(self._seen(0), frame_stack, axis=0)
         self.progress.begin(np.zeros(1, dtype=np.intp), engine.ram)
 
     def decide(self, buttons: Sequence[int]) -> Change:
         """Press one byte a frame for a decision, and return what it changed."""
         self.ended = any(self._hold(byte, 1) for byte in buttons)
-        self.stack = np.concatenate([self.stack[1:], self._picture[:1]])
+        self.stack = np.concatenate([self.stack[1:], self._seen(buttons[-1])])
         return self.progress.update(self._engine.ram[:1])
+
+    def _seen(self, byte: int) -> NDArray[np.uint8]:
+        """Return the present picture as the agent sees it, ``uint8 [1, 84, 84]``."""
+        picture = self._picture[:1].copy()
+        if self._display_buttons:
+            show_buttons(picture, np.array([byte], dtype=np.uint8))
+        return picture
 
     def _hold(self, byte: int, frames: int) -> bool:
         counts = np.zeros(self._engine.num_games, dtype=np.int32)
@@ -76,6 +90,7 @@ def starts_from_trace(
     every: int = 1,
     frame_skip: int = 4,
     frame_stack: int = 4,
+    display_buttons: bool = False,
 ) -> list[Start]:
     """Replay a trace on the first console of an engine and keep every n-th moment of decision.
 
@@ -86,11 +101,18 @@ def starts_from_trace(
         every: keep one decision in this many; the first is always kept.
         frame_skip: frames a decision.
         frame_stack: observations in a stack.
+        display_buttons: as the environment that begins there has it.
 
     Returns:
         The moments in order, up to the last whole decision before the game ends.
     """
-    replay = Replay(engine, noops=noops, frame_skip=frame_skip, frame_stack=frame_stack)
+    replay = Replay(
+        engine,
+        noops=noops,
+        frame_skip=frame_skip,
+        frame_stack=frame_stack,
+        display_buttons=display_buttons,
+    )
     starts = []
     for decision, position in enumerate(range(noops, len(buttons), frame_skip)):
         if replay.ended:
