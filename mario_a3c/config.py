@@ -54,7 +54,7 @@ class RunConfig:
     """Emulator: native (fast, compiled at installation), nes-py, or auto: native if it is there."""
     reward: str = "ground"
     """Mario's reward: ground (new ground, finishing, dying) or reference (the classic one)."""
-    display_buttons: bool = True
+    display_buttons: bool = False
     """Show the agent in each picture of Mario which buttons it pressed last."""
     max_actions: int = 200
     """End an episode that repeats one action for so many decisions."""
