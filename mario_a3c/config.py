@@ -68,8 +68,9 @@ class RunConfig:
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
     imitation_coef: float = 0.0
-    """Weight of self-imitation: how much is learned from the found ways where they went better than
-    the critic expects."""
+    """Weight of imitating the found ways."""
+    imitation_coef_final: float = 0.0
+    """Weight of imitating the found ways at the end, approached linearly like the others."""
     paths: str = ""
     """Folder of found ways, W-S.jsonl there or in folders below, as python -m mario_a3c.explore
     writes them."""
@@ -334,6 +335,7 @@ _NOT_NEGATIVE = (
     "sequence_length",
     "target_kl",
     "imitation_coef",
+    "imitation_coef_final",
     "seed",
     "stall_limit",
     "max_episode_length",

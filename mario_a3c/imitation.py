@@ -1,8 +1,9 @@
-"""Self-imitation (Oh et al. 2018, arXiv:1806.05635) of ways that went better than expected.
+"""Learning from found ways (Rajeswaran et al. 2018, arXiv:1709.10087).
 
-The ways are those that the program found by search (`mario_a3c.explore`). An action of theirs is
-made likelier where what it led to is more than the critic expects, and only there: where the
-policy does as well, nothing is imitated. So it helps out of traps and leaves the rest alone.
+The ways are those that the program found by search (`mario_a3c.explore`). Their actions are made
+likelier beside what the rollouts teach, with a weight that falls to 0 (`--imitation-coef`). So
+they show where to begin to look, which random actions would take too long to find, and in the end
+only what was learned by playing counts.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,14 +29,12 @@ class Imitated(NamedTuple):
     Attributes:
         observations: ``uint8 [L, N, C, H, W]``.
         actions: ``int64 [L, N]``.
-        returns: ``[L, N]`` discounted, to the end of the episode.
         counts: ``[L, N]``, 1 where there is something to imitate and 0 elsewhere.
         state: recurrent state before the first step, each ``[N, ...]``.
     """
 
     observations: Tensor
     actions: Tensor
-    returns: Tensor
     counts: Tensor
     state: State
 
@@ -46,7 +44,6 @@ class Imitation:
 
     Args:
         demonstrations: at least one.
-        gamma: discount of their returns.
         unroll: L, the length of a sequence.
         device: where the model lies.
     """
@@ -54,7 +51,6 @@ class Imitation:
     def __init__(
         self,
         demonstrations: Sequence[Demonstration],
-        gamma: float,
         unroll: int,
         device: torch.device,
     ) -> None:
@@ -64,20 +60,19 @@ class Imitation:
         shape = demonstrations[0].observations.shape[1:]
         observations = torch.zeros((steps, episodes, *shape), dtype=torch.uint8)
         actions = torch.zeros((steps, episodes), dtype=torch.int64)
-        returns, counts = torch.zeros((steps, episodes)), torch.zeros((steps, episodes))
+        counts = torch.zeros((steps, episodes))
         for n, episode in enumerate(demonstrations):
             length = len(episode.actions)
             observations[:length, n] = torch.from_numpy(episode.observations)
             actions[:length, n] = torch.from_numpy(episode.actions.clip(0))
-            returns[:length, n] = torch.from_numpy(discounted(episode.rewards, gamma))
             counts[:length, n] = torch.from_numpy(episode.actions != NO_ACTION)
         self._pieces = [
             [part[p * unroll : (p + 1) * unroll].to(device) for p in range(pieces)]
-            for part in (observations, actions, returns, counts)
+            for part in (observations, actions, counts)
         ]
         # The pieces with something to imitate, as (piece, episode).
         self._worth = [
-            (p, n) for p in range(pieces) for n in range(episodes) if self._pieces[3][p][:, n].any()
+            (p, n) for p in range(pieces) for n in range(episodes) if self._pieces[2][p][:, n].any()
         ]
         self._states: list[State] = []
         self._age = 0
@@ -103,15 +98,5 @@ class Imitation:
         parts = [torch.stack([part[p][:, n] for p, n in chosen], 1) for part in self._pieces]
         states = [tuple(part[n] for part in self._states[p]) for p, n in chosen]
         state = tuple(torch.stack(rows) for rows in zip(*states, strict=True))
-        observations, actions, returns, counts = parts
-        return Imitated(observations, actions, returns, counts, state)
-
-
-def discounted(rewards: np.ndarray, gamma: float) -> np.ndarray:
-    """Return the discounted sum of the rewards from each step to the end, ``float32 [T]``."""
-    returns = np.zeros(len(rewards), dtype=np.float32)
-    following = 0.0
-    for step in range(len(rewards) - 1, -1, -1):
-        following = rewards[step] + gamma * following
-        returns[step] = following
-    return returns
+        observations, actions, counts = parts
+        return Imitated(observations, actions, counts, state)

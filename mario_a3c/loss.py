@@ -77,24 +77,14 @@ def a3c_loss(
     return Losses(total, policy, value, entropy)
 
 
-def imitation_loss(
-    log_probs: Tensor, values: Tensor, returns: Tensor, counts: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the self-imitation loss (Oh et al. 2018, arXiv:1806.05635, equations 2 and 3).
+def imitation_loss(log_probs: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean of ``-log pi(a|s)`` over recorded actions.
 
-    ``-log pi(a|s) (R - V)_+ + (R - V)_+^2 / 2``: an action is imitated by as much as it turned out
-    better than the critic expects, and not at all where it did not.
+    Added to the policy gradient with a weight that falls to 0, it is the demonstration-augmented
+    policy gradient (Rajeswaran et al. 2018, arXiv:1709.10087, section 4.2).
 
     Args:
         log_probs: of the recorded actions, any shape.
-        values: the critic's estimates, same shape.
-        returns: what the recorded actions led to, same shape.
         counts: 1 for the samples that count and 0 for the others, same shape.
-
-    Returns:
-        the loss, and the mean of ``(R - V)_+``.
     """
-    number = counts.sum().clamp(min=1)
-    gain = (returns - values).clamp(min=0) * counts
-    loss = (-log_probs * gain.detach() + gain.square() / 2).sum() / number
-    return loss, gain.detach().sum() / number
+    return -(log_probs * counts).sum() / counts.sum().clamp(min=1)

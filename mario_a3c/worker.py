@@ -70,8 +70,7 @@ class Learner:
         self.imitation: Imitation | None = None
         if config.imitation_coef:
             ways = demonstrations(config)
-            self.imitation = Imitation(ways, config.gamma, config.unroll, device)
-        self._advantage_deviation = 1.0
+            self.imitation = Imitation(ways, config.unroll, device)
         self._pulled_at = 0
         self._drops = Patience(MOST_DROPPED)
         self.model.take_statistics(shared.statistics)
@@ -108,9 +107,9 @@ class Learner:
         if config.normalize_advantages:
             deviation, mean = torch.std_mean(batch.advantages)
             batch.advantages = (batch.advantages - mean) / (deviation + 1e-8)
-            self._advantage_deviation = float(deviation) + 1e-8
-        if self.imitation is not None:
-            self.imitation.refresh(self.model)
+        imitation = self.imitation if self._annealed("imitation_coef") else None
+        if imitation is not None:
+            imitation.refresh(self.model)
         for epoch in range(config.epochs):
             if config.target_kl and epoch and sums["divergence"][-1] > config.target_kl:
                 break
@@ -120,9 +119,9 @@ class Learner:
                 if epoch or index:
                     self.pull()
                 losses = self.gradient(minibatch)
+                if imitation is not None:
+                    sums["imitation_loss"].append(self._imitate(imitation))
                 norm = self._push(losses)
-                if self.imitation is not None:
-                    sums["imitation_gain"].append(self.imitation_gain)
                 sums["policy_loss"].append(float(losses.policy))
                 sums["value_loss"].append(float(losses.value))
                 sums["entropy"].append(float(losses.entropy))
@@ -155,20 +154,17 @@ class Learner:
             sum_losses=config.sum_losses,
         )
         losses.total.backward()
-        if self.imitation is not None:
-            self._imitate(self.imitation)
         moved = divergence(log_probs, batch.log_probs)
         return Losses(*(part.detach() for part in losses))._replace(divergence=moved)
 
-    def _imitate(self, imitation: Imitation) -> None:
-        """Add the gradient of self-imitation, on the scale of the normalised advantages."""
+    def _imitate(self, imitation: Imitation) -> float:
+        """Add the gradient of imitation to that of the rollout, and return its loss."""
         ways = imitation.draw(self.generator)
         going_on = torch.zeros_like(ways.actions, dtype=torch.bool)
-        distribution, values, _ = self.model(ways.observations, ways.state, going_on)
-        log_probs = distribution.log_prob(ways.actions)
-        loss, gain = imitation_loss(log_probs, values, ways.returns, ways.counts)
-        (self.config.imitation_coef / self._advantage_deviation * loss).backward()
-        self.imitation_gain = float(gain)
+        distribution, _, _ = self.model(ways.observations, ways.state, going_on)
+        loss = imitation_loss(distribution.log_prob(ways.actions), ways.counts)
+        (self._annealed("imitation_coef") * loss).backward()
+        return loss.item()
 
     def _push(self, losses: Losses) -> float:
         """Clip the gradient, push it unless something is not finite, and return its norm.

@@ -1,4 +1,4 @@
-"""Self-imitation: found ways become samples, and only what went better than expected is learned."""
+"""Found ways become samples, as the environment would show them, and are made likelier."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.envs.demonstrations import NO_ACTION, Demonstration, demonstration
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.rewards import RewardWeights
 from mario_a3c.envs.traces import Trace
-from mario_a3c.imitation import Imitation, discounted
+from mario_a3c.imitation import Imitation
 from mario_a3c.loss import imitation_loss
 from mario_a3c.model import ActorCritic
 from mario_a3c.preparation import prepare
@@ -28,58 +27,45 @@ def _way(length: int, seed: int) -> Demonstration:
     return Demonstration(
         rng.integers(0, 256, (length, *SHAPE), dtype=np.uint8),
         rng.integers(0, 3, length),
-        rng.random(length).astype(np.float32),
     )
 
 
-def test_a_demonstration_is_what_the_environment_shows_and_pays() -> None:
+def test_a_demonstration_is_what_the_environment_shows() -> None:
     env = MarioVectorEnv(1, 1, 1, action_set="simple", engine="native", noop_max=0)
     observation, _ = env.reset(seed=1)
     run = 3  # right + B
-    seen, paid = [], []
+    seen = []
     for _ in range(20):
         seen.append(observation[0])
-        observation, reward, *_ = env.step(np.array([run]))
-        paid.append(float(reward[0]))
+        observation, *_ = env.step(np.array([run]))
     trace = Trace(1, 1, seed=0, noops=0, completed=False, buttons=bytes([RIGHT_RUN] * 80))
     engine = make_engine("native", 1, 1, 1)
-    shown = demonstration(engine, trace, "simple", RewardWeights())
+    shown = demonstration(engine, trace, "simple")
     np.testing.assert_array_equal(shown.observations, np.stack(seen))
-    np.testing.assert_allclose(shown.rewards, paid)
     assert shown.actions.tolist() == [run] * 20
 
 
 def test_buttons_that_are_no_action_are_seen_but_not_imitated() -> None:
     trace = Trace(1, 1, seed=0, noops=0, completed=False, buttons=bytes([DUCK] * 8 + [0] * 8))
-    shown = demonstration(make_engine("native", 1, 1, 1), trace, "simple", RewardWeights())
+    shown = demonstration(make_engine("native", 1, 1, 1), trace, "simple")
     assert shown.actions.tolist() == [NO_ACTION, NO_ACTION, 0, 0]
 
 
-def test_returns_are_discounted_to_the_end_of_the_way() -> None:
-    np.testing.assert_allclose(
-        discounted(np.array([1.0, 0.0, 2.0]), 0.5), [1.0 + 0.25 * 2.0, 0.5 * 2.0, 2.0]
-    )
-
-
-def test_only_what_went_better_than_expected_is_imitated() -> None:
+def test_recorded_actions_are_made_likelier_where_they_count() -> None:
     log_probs = torch.tensor([-1.0, -2.0, -3.0], requires_grad=True)
-    values = torch.tensor([1.0, 5.0, 1.0], requires_grad=True)
-    returns, counts = torch.tensor([3.0, 3.0, 3.0]), torch.tensor([1.0, 1.0, 0.0])
-    loss, gain = imitation_loss(log_probs, values, returns, counts)
+    loss = imitation_loss(log_probs, torch.tensor([1.0, 1.0, 0.0]))
     loss.backward()
-    assert loss.item() == pytest.approx((1.0 * 2.0 + 2.0**2 / 2) / 2)
-    assert gain.item() == pytest.approx(2.0 / 2)
+    assert loss.item() == pytest.approx(1.5)
     assert log_probs.grad is not None
-    assert values.grad is not None
-    assert log_probs.grad.tolist() == [-1.0, 0.0, 0.0]
-    assert values.grad.tolist() == [-1.0, 0.0, 0.0]
+    assert log_probs.grad.tolist() == [-0.5, -0.5, 0.0]
+    assert imitation_loss(log_probs, torch.zeros(3)).item() == 0.0
 
 
 def test_sequences_begin_with_the_state_the_network_has_there() -> None:
     torch.manual_seed(1)
     model = ActorCritic(SPEC)
     ways = [_way(10, 1), _way(7, 2)]
-    imitation = Imitation(ways, gamma=0.9, unroll=4, device=CPU)
+    imitation = Imitation(ways, unroll=4, device=CPU)
     imitation.refresh(model)
     drawn = [imitation.draw(torch.Generator().manual_seed(seed)) for seed in range(10)]
     lengths = set()

@@ -58,11 +58,8 @@ def found_ways(config: RunConfig) -> list[Trace]:
 def demonstrations(config: RunConfig) -> list[Demonstration]:
     """Return the found ways through a run's stage, as the learner would have seen them."""
     engine = make_engine(config.engine, config.world, config.stage, 1)
-    reward = REWARDS[config.reward]
     return [
-        demonstration(
-            engine, way, config.action_type, reward, display_buttons=config.display_buttons
-        )
+        demonstration(engine, way, config.action_type, display_buttons=config.display_buttons)
         for way in found_ways(config)
     ]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mario_a3c.envs.engine import OBSERVATION_SIZE, Engine
 from mario_a3c.envs.observation import show_buttons
-from mario_a3c.envs.progress import Change, Progress
+from mario_a3c.envs.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Replay:
         self.stack = np.repeat(self._seen(0), frame_stack, axis=0)
         self.progress.begin(np.zeros(1, dtype=np.intp), engine.ram)
 
-    def decide(self, buttons: Sequence[int]) -> Change:
-        """Press one byte a frame for a decision, and return what it changed."""
+    def decide(self, buttons: Sequence[int]) -> None:
+        """Press one byte a frame for a decision."""
         self.ended = any(self._hold(byte, 1) for byte in buttons)
         self.stack = np.concatenate([self.stack[1:], self._seen(buttons[-1])])
-        return self.progress.update(self._engine.ram[:1])
+        self.progress.update(self._engine.ram[:1])
 
     def _seen(self, byte: int) -> NDArray[np.uint8]:
         """Return the present picture as the agent sees it, ``uint8 [1, 84, 84]``."""
