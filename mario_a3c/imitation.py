@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mario_a3c.envs.demonstrations import NO_ACTION, Demonstration
 from mario_a3c.model import ActorCritic, State
+from mario_a3c.rollout import Batch, join
 
 SEQUENCES = 4
 """Sequences that are imitated in an update."""
@@ -37,6 +38,20 @@ class Imitated(NamedTuple):
     actions: Tensor
     counts: Tensor
     state: State
+
+    def beside(self, batch: Batch) -> tuple[tuple[Tensor, State, Tensor], Tensor]:
+        """Return what a batch and these sequences give the network together, and their actions.
+
+        The batch comes first: ``(observations, state, resets)`` and actions ``[L, N + M]``.
+        """
+        going_on = torch.zeros_like(self.actions, dtype=torch.bool)
+        state = tuple(torch.cat(parts) for parts in zip(batch.state, self.state, strict=True))
+        inputs = (
+            join(batch.observations, self.observations),
+            state,
+            torch.cat([batch.resets, going_on], 1),
+        )
+        return inputs, torch.cat([batch.actions, self.actions], 1)
 
 
 class Imitation:

@@ -17,6 +17,8 @@ class Losses(NamedTuple):
     entropy: Tensor
     divergence: Tensor = torch.zeros(())
     """How far the policy has moved from the one that acted; see `divergence`."""
+    imitation: Tensor = torch.zeros(())
+    """See `imitation_loss`."""
 
 
 def policy_gradient(log_probs: Tensor, advantages: Tensor) -> Tensor:

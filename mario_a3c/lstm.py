@@ -22,6 +22,8 @@ class ResettingLSTM(nn.Module):
         super().__init__()
         self.cell = nn.LSTMCell(input_size, size)
         self.size = size
+        self.compute_dtype = torch.float32
+        """Arithmetic of the input's share of the gates, the one large product."""
 
     def forward(
         self, inputs: Tensor, state: tuple[Tensor, ...], resets: Tensor
@@ -37,7 +39,10 @@ class ResettingLSTM(nn.Module):
             outputs ``[T, B, size]`` and the state ``(h, c)`` after the last step, without gradient.
         """
         cell = self.cell
-        gates = functional.linear(inputs, cell.weight_ih, cell.bias_ih + cell.bias_hh)
+        gates = functional.linear(
+            inputs.to(self.compute_dtype), cell.weight_ih.to(self.compute_dtype)
+        )
+        gates = gates.float() + (cell.bias_ih + cell.bias_hh)
         keep = (~resets).to(gates.dtype).unsqueeze(-1)
         outputs, memory = _Recurrence.apply(gates, *state, keep, cell.weight_hh)
         return outputs, (outputs[-1].detach(), memory)

@@ -291,16 +291,19 @@ def _run(
 
 
 def use_precision(model: ActorCritic, precision: str) -> None:
-    """Choose the arithmetic of a model's convolutions.
+    """Choose the arithmetic of a model that sees pictures: its convolutions and large products.
 
     Args:
-        model: changed in place; its weights stay float32. Without convolutions nothing changes.
+        model: changed in place; its weights stay float32, and so does what the LSTM carries from
+            step to step. A model that does not see pictures stays as it is.
         precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the CPU has instructions
             for it.
     """
     if precision == "auto":
         fast = torch.cpu._is_avx512_bf16_supported()
         precision = "bfloat16" if fast else "float32"
-    for encoder in (model.encoder, model.critic_encoder):
-        if isinstance(encoder, ConvEncoder):
-            encoder.compute_dtype = getattr(torch, precision)
+    if not model.spec.pictures:
+        return
+    for module in model.modules():
+        if isinstance(module, ConvEncoder | ResettingLSTM):
+            module.compute_dtype = getattr(torch, precision)

@@ -66,7 +66,7 @@ class Batch:
         order = torch.randperm(self.actions.shape[1], generator=generator)
         for chosen in order.chunk(count):
             yield Batch(
-                _as_stored(self.observations, partial(torch.index_select, dim=1, index=chosen)),
+                _as_stored(partial(torch.index_select, dim=1, index=chosen), self.observations),
                 self.actions[:, chosen],
                 self.log_probs[:, chosen],
                 self.advantages[:, chosen],
@@ -77,15 +77,21 @@ class Batch:
             )
 
 
-def _as_stored(observations: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+def join(first: Tensor, second: Tensor) -> Tensor:
+    """Return observations ``[L, N, ...]`` and ``[L, M, ...]`` side by side, ``[L, N + M, ...]``."""
+    return _as_stored(lambda *parts: torch.cat(parts, 1), first, second)
+
+
+def _as_stored(change: Callable[..., Tensor], *observations: Tensor) -> Tensor:
     """Apply a change to observations in the order in which pictures lie in memory.
 
     Pictures are ``[T, B, C, H, W]`` by shape and ``[T, B, H, W, C]`` in memory (channels last,
     which the convolutions read fastest); a plain copy would lose that order.
     """
-    if observations.dim() != 5:
-        return change(observations)
-    return change(observations.permute(0, 1, 3, 4, 2)).permute(0, 1, 4, 2, 3)
+    if observations[0].dim() != 5:
+        return change(*observations)
+    stored = (part.permute(0, 1, 3, 4, 2) for part in observations)
+    return change(*stored).permute(0, 1, 4, 2, 3)
 
 
 class RolloutCollector:
@@ -208,7 +214,7 @@ class RolloutCollector:
             gae_lambda,
         )
         return Batch(
-            _as_stored(self._observations, self._cut),
+            _as_stored(self._cut, self._observations),
             self._cut(self._actions),
             self._cut(self._log_probs),
             self._cut(advantages),

@@ -25,7 +25,7 @@ from mario_a3c.faults import (
     Patience,
 )
 from mario_a3c.flat import FlatParameters
-from mario_a3c.imitation import Imitation
+from mario_a3c.imitation import Imitated, Imitation
 from mario_a3c.loss import (
     Losses,
     a3c_loss,
@@ -118,26 +118,36 @@ class Learner:
             ):
                 if epoch or index:
                     self.pull()
-                losses = self.gradient(minibatch)
-                if imitation is not None:
-                    sums["imitation_loss"].append(self._imitate(imitation))
+                ways = imitation.draw(self.generator) if imitation is not None else None
+                losses = self.gradient(minibatch, ways)
                 norm = self._push(losses)
                 sums["policy_loss"].append(float(losses.policy))
                 sums["value_loss"].append(float(losses.value))
                 sums["entropy"].append(float(losses.entropy))
                 sums["divergence"].append(float(losses.divergence))
+                if ways is not None:
+                    sums["imitation_loss"].append(float(losses.imitation))
                 sums["gradient_norm"].append(norm)
                 sums["staleness"].append(self.shared.updates - 1 - self._pulled_at)
         figures.update({name: sum(values) / len(values) for name, values in sums.items()})
         figures["learning_rate"] = self._annealed("learning_rate")
         return figures
 
-    def gradient(self, batch: Batch) -> Losses:
-        """Leave the gradient of the loss on a batch in ``self.flat.gradients``."""
+    def gradient(self, batch: Batch, ways: Imitated | None = None) -> Losses:
+        """Leave the gradient of the loss on a batch in ``self.flat.gradients``.
+
+        Args:
+            batch: sequences of the rollout.
+            ways: sequences to imitate; they go through the network beside the others.
+        """
         config = self.config
         self.flat.zero_gradients()
-        distribution, values, _ = self.model(batch.observations, batch.state, batch.resets)
-        log_probs = distribution.log_prob(batch.actions)
+        inputs, actions = (batch.observations, batch.state, batch.resets), batch.actions
+        if ways is not None:
+            inputs, actions = ways.beside(batch)
+        distribution, values, _ = self.model(*inputs)
+        own = slice(batch.actions.shape[1])
+        log_probs, imitated = distribution.log_prob(actions).tensor_split([own.stop], 1)
         if config.is_plain_a3c:
             policy = policy_gradient(log_probs, batch.advantages)
         else:
@@ -146,25 +156,20 @@ class Learner:
             )
         losses = a3c_loss(
             policy,
-            values,
+            values[:, own],
             batch.returns,
-            distribution.entropy(),
+            distribution.entropy()[:, own],
             config.value_loss_coef,
             self._annealed("entropy_coef"),
             sum_losses=config.sum_losses,
         )
-        losses.total.backward()
+        total = losses.total
+        if ways is not None:
+            losses = losses._replace(imitation=imitation_loss(imitated, ways.counts))
+            total = total + self._annealed("imitation_coef") * losses.imitation
+        total.backward()
         moved = divergence(log_probs, batch.log_probs)
         return Losses(*(part.detach() for part in losses))._replace(divergence=moved)
-
-    def _imitate(self, imitation: Imitation) -> float:
-        """Add the gradient of imitation to that of the rollout, and return its loss."""
-        ways = imitation.draw(self.generator)
-        going_on = torch.zeros_like(ways.actions, dtype=torch.bool)
-        distribution, _, _ = self.model(ways.observations, ways.state, going_on)
-        loss = imitation_loss(distribution.log_prob(ways.actions), ways.counts)
-        (self._annealed("imitation_coef") * loss).backward()
-        return loss.item()
 
     def _push(self, losses: Losses) -> float:
         """Clip the gradient, push it unless something is not finite, and return its norm.

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from mario_a3c.loss import a3c_loss, clipped_surrogate
+from mario_a3c.imitation import Imitated
+from mario_a3c.loss import a3c_loss, clipped_surrogate, imitation_loss
 from mario_a3c.model import ActorCritic
 from mario_a3c.rollout import Batch, RolloutCollector
 from mario_a3c.shared import DROPPED, UPDATES
@@ -165,3 +166,29 @@ def test_the_loss_adds_up_policy_critic_and_entropy_with_their_weights():
     assert [float(part) for part in losses[:4]] == pytest.approx(
         [2 + 0.25 * 2 - 0.1, 2.0, 2.0, 1.0]
     )
+
+
+def test_ways_add_their_gradient_beside_that_of_the_rollout():
+    learner = make_learner()
+    batch = collected(learner)
+    alone = gradient_of(learner, batch)
+    learner.config = dataclasses.replace(
+        learner.config, imitation_coef=0.5, imitation_coef_final=0.5
+    )
+    steps, ways = len(batch.actions), 3
+    torch.manual_seed(5)
+    imitated = Imitated(
+        torch.randint(0, 256, (steps, ways, *SPEC.observation_shape), dtype=torch.uint8),
+        torch.randint(0, SPEC.num_actions, (steps, ways)),
+        torch.tensor([1.0, 1.0, 0.0]).expand(steps, ways),
+        tuple(torch.randn(ways, SPEC.lstm_size) for _ in range(2)),
+    )
+    losses = learner.gradient(batch, imitated)
+    together = learner.flat.gradients.clone()
+    learner.flat.zero_gradients()
+    going_on = torch.zeros((steps, ways), dtype=torch.bool)
+    distribution, _, _ = learner.model(imitated.observations, imitated.state, going_on)
+    loss = imitation_loss(distribution.log_prob(imitated.actions), imitated.counts)
+    torch.testing.assert_close(losses.imitation, loss.detach())
+    (0.5 * loss).backward()
+    torch.testing.assert_close(together, alone + learner.flat.gradients)
