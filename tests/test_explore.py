@@ -14,6 +14,17 @@ pytestmark = needs_native
 RIGHT = 0x80
 
 
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+def shifted(array):
+    """Return all rows but one, at an odd address."""
+    rows, columns = array.shape
+    return array.reshape(-1)[1 : 1 + (rows - 1) * columns].reshape(rows - 1, columns)
+
+
 def run(*options):
     return explore.main([str(option) for option in options])
 
@@ -126,6 +137,8 @@ class TestPlay:
             ({"snapshots": new_snapshots(3)}, ValueError, "snapshots has shape"),
             ({"snapshots": new_snapshots(2)[:, 1:]}, ValueError, "snapshots has shape"),
             ({"snapshots": new_snapshots(4)[::2]}, ValueError, "C-contiguous"),
+            ({"snapshots": read_only(new_snapshots(2))}, ValueError, "snapshots is read-only"),
+            ({"snapshots": shifted(new_snapshots(3))}, ValueError, "multiple of eight bytes"),
         ],
     )
     def test_wrong_arguments_are_refused(self, changed, error, told):

@@ -92,6 +92,29 @@ void play(const Bytes& rom, int frames, Random& random) {
     }
 }
 
+// A sequence that is played in one call leads where the same frames lead one by one.
+void play_sequences(const Bytes& rom, int frames, Random& random) {
+    Batch batch(rom.data(), rom.size(), 2);
+    for (int i = 0; i < 60; ++i) batch.run_frame(0, i == 40 ? 0x08 : 0);
+    batch.set_start(0);
+    for (int done = 0; done < frames; done += 36) {
+        batch.reset(0);
+        batch.reset(1);
+        u8 buttons[9];
+        Snapshot snapshots[9];
+        for (u8& button : buttons) button = any_byte(random);
+        batch.console(0).ram()[0x0770] = batch.console(1).ram()[0x0770] = 1;
+        const Batch::Played played = batch.play(0, buttons, 9, 4, snapshots);
+        for (int frame = 0; frame < played.frames; ++frame) {
+            super_mario_bros::step(batch.console(1), buttons[frame / 4], nullptr);
+        }
+        const Bytes last = snapshot_of(batch.console(1));
+        require(snapshot_of(batch.console(0)) == last, "a sequence and its frames lead apart");
+        require(std::memcmp(&snapshots[played.buttons - 1], last.data(), last.size()) == 0,
+                "a sequence did not keep its last state");
+    }
+}
+
 // Snapshots with damaged bytes are refused. Those that were forged to pass are either refused or
 // playable, whatever they say.
 void load_hostile_snapshots(const Bytes& rom, int count, Random& random) {
@@ -167,6 +190,7 @@ int main(int argc, char** argv) {
     const int frames = std::atoi(argv[2]);
     Random random(1);
     play(rom, frames, random);
+    play_sequences(rom, frames, random);
     load_hostile_snapshots(rom, frames, random);
     play_hostile_roms(rom, frames / 2, random);
     std::puts("ok");
