@@ -13,6 +13,8 @@ COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++
 FLAGS = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FRAMES = "1000"
+COMPILING = 800
+"""Seconds. Half a minute is enough, but for a machine that does much else."""
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +25,11 @@ def check(tmp_path_factory):
     sources = [str(path) for path in NATIVE.glob("*.cpp") if path.name != "binding.cpp"]
     sources.append(str(NATIVE / "tests" / "check.cpp"))
     command = [COMPILER, *FLAGS, *SANITIZERS, *sources, "-o", str(program)]
-    subprocess.run(command, check=True, timeout=200)
+    subprocess.run(command, check=True, timeout=COMPILING)
     return program
 
 
+@pytest.mark.timeout(COMPILING + 200)
 @pytest.mark.parametrize("rom", [smb1_rom_path(), smb2jp_rom_path()])
 def test_play_snapshots_and_roms_under_the_sanitizers(check, rom):
     outcome = subprocess.run([check, rom, FRAMES], capture_output=True, text=True, timeout=200)
