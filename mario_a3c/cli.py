@@ -13,11 +13,10 @@ from mario_a3c.campaign import Campaign, run_campaign
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.display import Display
-from mario_a3c.envs.engines import choose_engine
 from mario_a3c.faults import RunError
 from mario_a3c.monitor import Monitor
 from mario_a3c.notices import say
-from mario_a3c.preparation import check_resumed, prepare, resumed_settings
+from mario_a3c.preparation import check_resumed, chosen_engine, prepare, resumed_settings
 from mario_a3c.presets import settings_for
 from mario_a3c.processes import Interruption
 from mario_a3c.stages import parse_stages
@@ -100,7 +99,7 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         stages = parse_stages("all" if config.all_stages else config.stages)
     except ValueError as error:
         raise ConfigError(f"--stages {config.stages}: {error}") from error
-    choose_engine(config.engine)
+    chosen_engine(config)
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("all-stages", "no-all-stages", "warm-start", "no-warm-start"):
         own.add_argument(f"--{name}", action="store_true")

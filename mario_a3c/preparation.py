@@ -39,7 +39,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
     config = dataclasses.replace(config, device=_device(config.device))
     sentence = f"{config.task} is played."
     if config.is_mario:
-        engine, sentence = _engine(config)
+        engine, sentence = chosen_engine(config)
         config = dataclasses.replace(config, engine=engine)
         _check_ways(config)
     spec = network_for(config)
@@ -125,7 +125,12 @@ def _device(name: str) -> str:
     return name
 
 
-def _engine(config: RunConfig) -> tuple[str, str]:
+def chosen_engine(config: RunConfig) -> tuple[str, str]:
+    """Return which emulator runs, and a sentence that says why.
+
+    Raises:
+        ConfigError: if the one asked for is unknown or not available.
+    """
     try:
         return choose_engine(config.engine)
     except ValueError as error:

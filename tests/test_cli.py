@@ -14,6 +14,7 @@ from mario_a3c import cli
 from mario_a3c.checkpoint import read_tensors, save_agent, to_bytes
 from mario_a3c.cli import main, parse
 from mario_a3c.config import RunConfig
+from mario_a3c.envs import engines
 from mario_a3c.files import FolderLock
 from mario_a3c.model import ActorCritic, ModelSpec
 from mario_a3c.preparation import prepare
@@ -265,6 +266,13 @@ def test_nobody_has_to_read_the_help_to_its_end(monkeypatch):
 
 def test_a_campaign_refuses_stages_that_are_not_in_the_game(capsys, logs):
     assert refusal(capsys, logs, "--stages", "9-1").startswith("--stages 9-1: ")
+
+
+@pytest.mark.parametrize("words", [("--stages", "1-1"), ("--stage", "1")])
+def test_an_engine_that_is_not_there_is_refused(words, capsys, logs, monkeypatch):
+    monkeypatch.setattr(engines, "native_available", lambda: (False, "it was not compiled"))
+    told = refusal(capsys, logs, *words, "--engine", "native")
+    assert told == "The native engine is not available: it was not compiled; choose nes-py."
 
 
 def test_the_command_line_is_what_train_py_runs():
