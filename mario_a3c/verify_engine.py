@@ -3,7 +3,8 @@
 The same buttons go to the native engine and to the bare ``SuperMarioBrosEnv`` of
 gym-super-mario-bros. After every frame all 2,048 bytes of RAM must be equal, and whether the game
 has ended; after every tenth frame, and at the end of every episode, the full-colour screen and
-the observation that is made from it.
+the observation that is made from it. With ``--record`` what is equal is kept in a file, and not
+compared again until the engine changes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import tyro
@@ -21,9 +23,12 @@ from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
 
 from mario_a3c.envs.native_engine import NativeEngine, available
 from mario_a3c.envs.observation import downsample, grey
+from mario_a3c.equality_record import Record, Row
+from mario_a3c.tables import renew_table
 
 A, B, SELECT, START, UP, DOWN, LEFT, RIGHT = (1 << bit for bit in range(8))
 PLAYERS = ("random", "scripted")
+BAD_INPUT = 2
 MOST_DIFFERENCES = 5
 """A stage is given up after so many differences; they only repeat."""
 
@@ -164,6 +169,11 @@ class Options:
     """Seeds the random player."""
     processes: int = 2
     """How many stages are compared at the same time."""
+    record: Path | None = None
+    """File that keeps what was compared, docs/equality.csv for instance. What it holds already, of
+    the same engine, is not compared again."""
+    page: Path | None = None
+    """Page whose table of the record is renewed, docs/engine.md for instance."""
 
 
 def cases(options: Options) -> list[Case]:
@@ -194,38 +204,74 @@ def _stage(name: str) -> tuple[int, int]:
     raise ValueError(f"The stage {name!r} is not in the game; name them from 1-1 to 8-4.")
 
 
+def _row(case: Case, outcome: Outcome) -> Row:
+    return {
+        "game": "lost-levels" if case.lost_levels else "smb1",
+        "stage": f"{case.world}-{case.stage}",
+        "player": case.player,
+        "seed": str(case.seed),
+        "frames": str(outcome.frames),
+        "screens": str(outcome.screens),
+        "episodes": str(outcome.episodes),
+        "furthest_x": str(outcome.furthest),
+        "differences": str(len(outcome.differences)),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, print a table, and return 0 if everything was equal, 1 if not, 2 for bad input."""
     options = tyro.cli(Options, args=arguments, prog="python -m mario_a3c.verify_engine")
     is_there, reason = available()
     if not is_there:
         print(f"There is no native engine to compare: {reason}.", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     try:
+        if options.processes < 1 or options.frames < 1:
+            raise ValueError("--processes and --frames must be positive.")
+        if options.page and not options.record:
+            raise ValueError("--page shows what --record keeps: name a record as well.")
         to_compare = cases(options)
-    except ValueError as error:
+        record = Record(options.record) if options.record else None
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
-        return 2
+        return BAD_INPUT
     started = time.monotonic()
-    outcomes: list[Outcome] = []
+    known = [case for case in to_compare if record and record.has(_row(case, Outcome(case.frames)))]
+    if known:
+        print(f"{options.record} has {len(known)} of these cases, equal with this engine.")
+    rows = []
+    try:
+        for row in _compare_all([c for c in to_compare if c not in known], options.processes):
+            rows.append(row)
+            if record:
+                record.add(row)
+        if record and options.page:
+            renew_table(options.page, "equality", record.table())
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    different = sum(row["differences"] != "0" for row in rows)
+    frames, screens = (sum(int(row[name]) for row in rows) for name in ("frames", "screens"))
+    print(
+        f"{len(rows)} cases, {frames} frames, {screens} screens in "
+        f"{time.monotonic() - started:.0f} s: {different} cases with differences."
+    )
+    return 1 if different else 0
+
+
+def _compare_all(to_compare: list[Case], processes: int) -> Iterator[Row]:
+    """Compare several cases at the same time, print a line for each, and yield it for a record."""
     print(_ROW.format("stage", "player", "frames", "screens", "episodes", "x", "result"))
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(compare, case): case for case in to_compare}
         for future in as_completed(running):
             case, outcome = running[future], future.result()
-            outcomes.append(outcome)
             counts = (outcome.frames, outcome.screens, outcome.episodes, outcome.furthest)
             result = "equal" if not outcome.differences else "DIFFERENT"
             print(_ROW.format(case.name, case.player, *counts, result), flush=True)
             for difference in outcome.differences:
                 print(f"    {difference}", flush=True)
-    different = sum(bool(outcome.differences) for outcome in outcomes)
-    frames, screens = (sum(getattr(o, name) for o in outcomes) for name in ("frames", "screens"))
-    print(
-        f"{len(outcomes)} cases, {frames} frames, {screens} screens in "
-        f"{time.monotonic() - started:.0f} s: {different} cases with differences."
-    )
-    return 1 if different else 0
+            yield _row(case, outcome)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""What `mario_a3c.verify_engine` has compared is kept, and not compared again."""
+
+import pytest
+
+from mario_a3c import equality_record, verify_engine
+from mario_a3c.equality_record import Record
+from tests.mario import needs_native
+
+CASES = ("--stages", "1-1", "--no-lost-levels", "--processes", "1")
+
+
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("before\n<!-- table:equality -->\n<!-- end of table:equality -->\nafter\n")
+    return path
+
+
+def outcome(**changed):
+    row = {
+        "game": "smb1",
+        "stage": "1-1",
+        "player": "random",
+        "seed": "0",
+        "frames": "100",
+        "screens": "11",
+        "episodes": "1",
+        "furthest_x": "50",
+        "differences": "0",
+    }
+    return row | changed
+
+
+def test_a_case_is_known_with_its_seed_frames_and_engine_and_only_if_it_was_equal(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "equality.csv"
+    record = Record(path)
+    record.add(outcome())
+    record.add(outcome(player="scripted", differences="1"))
+    again = Record(path)
+    assert again.has(outcome())
+    assert not again.has(outcome(player="scripted"))
+    assert not again.has(outcome(stage="1-2"))
+    assert not again.has(outcome(seed="1"))
+    assert not again.has(outcome(frames="200"))
+    monkeypatch.setattr(equality_record, "engine_digest", lambda: "another")
+    assert not Record(path).has(outcome())
+
+
+def test_the_digest_changes_with_the_source(tmp_path):
+    (tmp_path / "cpu.cpp").write_text("int a;")
+    (tmp_path / "README").write_text("words")
+    before = equality_record.engine_digest(tmp_path)
+    (tmp_path / "README").write_text("other words")
+    assert equality_record.engine_digest(tmp_path) == before
+    (tmp_path / "cpu.cpp").write_text("int b;")
+    assert equality_record.engine_digest(tmp_path) != before
+
+
+@needs_native
+def test_a_comparison_fills_the_record_and_the_page_and_goes_on_from_the_record(
+    tmp_path, page, monkeypatch, capsys
+):
+    record = tmp_path / "equality.csv"
+    command = (*CASES, "--frames", "20", "--record", str(record), "--page", str(page))
+    assert verify_engine.main(command) == 0
+    assert "| Super Mario Bros | random | 1 | 20 |" in page.read_text()
+    written = record.read_text()
+    assert len(written.splitlines()) == 3
+    capsys.readouterr()
+    assert verify_engine.main(command) == 0
+    assert "has 2 of these cases" in capsys.readouterr().out
+    assert record.read_text() == written
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--stages", "9-1"), "'9-1' is not in the game"),
+        (("--frames", "0"), "--processes and --frames must be positive."),
+        (("--processes", "0"), "--processes and --frames must be positive."),
+        (("--page", "page.md"), "name a record as well"),
+        (("--record", __file__), "is no record of compared cases"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(options, told, capsys):
+    assert verify_engine.main(options) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
