@@ -1,11 +1,13 @@
 """How many frames of Super Mario Bros a second: the native engine and nes-py side by side.
 
     python benchmarks/engine_speed.py [--stage 1-1] [--seconds 1.0] [--rounds 5] [--threads 2]
+    python benchmarks/engine_speed.py --page docs/engine.md     # renews the table there
 
 Random buttons are pressed; a game that ends begins again. Every round measures each row once, so
 that all of them see the same machine, and the table has the medians. A second is told twice: by the
 clock on the wall, and as processor time of the thread, which other work on the machine hardly
-touches. What several threads gain is only seen by the clock on the wall, on an idle machine.
+touches. What several threads gain is only seen by the clock on the wall, on an idle machine. It
+takes a minute there.
 """
 
 from __future__ import annotations
@@ -13,21 +15,22 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
-from rich.console import Console
-from rich.table import Table
 
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.engine import OBSERVATION_SIZE, Engine
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots
 from mario_a3c.envs.nes_py_engine import NesPyEngine
 from mario_a3c.stages import parse_stages
+from mario_a3c.tables import markdown_table, renew_table
 
 GAMES = 16
 FRAMES_PER_OBSERVATION = 4
@@ -148,32 +151,56 @@ def loaded(engine: Engine) -> Work:
     return work
 
 
-def main() -> None:
-    """Measure and print two tables."""
+def main() -> int:
+    """Measure, print the tables, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stage", default="1-1")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each row in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", type=Path, help="page whose table is renewed")
     arguments = parser.parse_args()
-    ((world, stage),) = parse_stages(arguments.stage)
+    try:
+        tables = measure(arguments)
+        print(tables)
+        if arguments.page:
+            renew_table(arguments.page, "engine-speed", tables)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def measure(arguments: argparse.Namespace) -> str:
+    """Return two tables in Markdown, and a sentence between them.
+
+    Raises:
+        ValueError: for an argument that cannot be.
+    """
+    if min(arguments.seconds, arguments.rounds, arguments.threads) <= 0:
+        raise ValueError("--seconds, --rounds and --threads must be positive.")
+    stages = parse_stages(arguments.stage)
+    if len(stages) != 1:
+        raise ValueError(f"--stage takes one stage, not {arguments.stage}.")
+    ((world, stage),) = stages
+    load = os.getloadavg()[0]
 
     def native(games: int = GAMES) -> NativeEngine:
         return NativeEngine(world, stage, games)
 
     nes_py = NesPyEngine(world, stage, GAMES)
     bare_frames = Row("nes-py, bare frames", [bare(world, stage)])
-    one = Row("native, an observation every 4th", [observed(native())])
+    one = Row("native, an observation every 4th frame", [observed(native())])
     several = Row(
         f"native, the same in {arguments.threads} threads",
         [observed(native()) for _ in range(arguments.threads)],
     )
     frames = [
         bare_frames,
-        Row("nes-py, an observation every 4th", [observed(nes_py)]),
+        Row("nes-py, an observation every 4th frame", [observed(nes_py)]),
         one,
         several,
-        Row("native, undrawn, a snapshot every 4th", [undrawn(native(1))]),
+        Row("native, undrawn, a snapshot every 4th frame", [undrawn(native(1))]),
     ]
     snapshots = [
         Row("nes-py, save", [saved(nes_py)]),
@@ -185,28 +212,26 @@ def main() -> None:
         for row in [*frames, *snapshots]:
             row.measure(arguments.seconds)
 
-    load = os.getloadavg()[0]
-    table = Table(
-        "frames a second",
-        "wall clock",
-        "processor time",
-        "times bare nes-py",
-        title=f"Stage {world}-{stage} on {os.cpu_count()} cores, {load:.1f} processes running",
-    )
-    for row in frames:
-        times = f"{row.processor / bare_frames.processor:.1f}"
-        table.add_row(row.name, f"{row.wall:,.0f}", f"{row.processor:,.0f}", times)
-    console = Console(width=100)
-    console.print(table)
-    console.print(
-        f"{arguments.threads} threads make {several.wall / one.wall:.2f} times the frames of one "
-        f"by the clock, {several.processor / one.processor:.2f} times by processor time."
-    )
-    table = Table("a snapshot", "microseconds of processor time")
-    for row in snapshots:
-        table.add_row(row.name, f"{1e6 / row.processor:,.1f}")
-    console.print(table)
+    columns = ("frames a second", "wall clock", "processor time", "times bare nes-py")
+    speeds = [
+        (
+            row.name,
+            f"{row.wall:,.0f}",
+            f"{row.processor:,.0f}",
+            f"{row.processor / bare_frames.processor:.1f}",
+        )
+        for row in frames
+    ]
+    times = [(row.name, f"{1e6 / row.processor:,.1f}") for row in snapshots]
+    return f"""{markdown_table(columns, speeds)}
+
+{arguments.threads} threads make {several.wall / one.wall:.2f} times the frames of one by the clock
+on the wall, {several.processor / one.processor:.2f} times by processor time. Stage {world}-{stage},
+{GAMES} games, medians of {arguments.rounds} rounds of {arguments.seconds:g} s; the load of the
+machine's {os.cpu_count()} cores was {load:.1f} when it began.
+
+{markdown_table(("a snapshot", "microseconds of processor time"), times)}"""
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
