@@ -28,7 +28,7 @@ from mario_a3c.optim import make_state
 from mario_a3c.processes import Interruption
 from mario_a3c.resume import load_state, save_state
 from mario_a3c.shared import COLUMNS, STEPS, Shared
-from mario_a3c.worker import WorkerReport, local_train
+from mario_a3c.worker import WorkerReport, train_in_memory
 
 CURVE_INTERVAL = 5.0
 GRACE, PATIENCE = 5.0, 60.0
@@ -266,7 +266,7 @@ class Trainer:
 
     def _start_all(self, children: Children) -> None:
         for worker in range(self.config.num_processes):
-            children.start(_name(worker), local_train, partial(self._worker_arguments, worker))
+            children.start(_name(worker), train_in_memory, partial(self._worker_arguments, worker))
         if self.config.algorithm != "random":  # there is nothing to evaluate
             children.start(EVALUATION, evaluate, self._evaluation_arguments)
 

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Protocol
 
 import torch
 from gymnasium.vector import VectorEnv
@@ -26,6 +27,7 @@ from mario_a3c.faults import (
 )
 from mario_a3c.flat import FlatParameters
 from mario_a3c.imitation import Imitated, Imitation
+from mario_a3c.link import Link, MemoryLink
 from mario_a3c.loss import (
     Losses,
     a3c_loss,
@@ -36,10 +38,9 @@ from mario_a3c.loss import (
 )
 from mario_a3c.model import ActorCritic, ModelSpec, use_precision
 from mario_a3c.normalization import RewardScaling, count_samples, quantities
-from mario_a3c.optim import make_optimizer, make_state, push_gradient
 from mario_a3c.returns import explained_variance
 from mario_a3c.rollout import Batch, Episode, RolloutCollector
-from mario_a3c.shared import DROPPED, FAULTS, STEPS, UPDATES, Shared
+from mario_a3c.shared import DROPPED, FAULTS, STEPS, Shared
 
 
 @dataclass(frozen=True)
@@ -51,29 +52,32 @@ class WorkerReport:
     figures: dict[str, float]
 
 
+class Reports(Protocol):
+    """Takes what a worker has to tell; a `Connection` does."""
+
+    def send(self, report: WorkerReport | Notice, /) -> None:
+        """Take a report."""
+
+
 class Learner:
-    """One worker's copy of the model, and the way its gradients take into the shared one."""
+    """One worker's copy of the model, and how it learns from what was played."""
 
     def __init__(
-        self, config: RunConfig, spec: ModelSpec, shared: Shared, worker: int, device: torch.device
+        self, config: RunConfig, spec: ModelSpec, link: Link, device: torch.device
     ) -> None:
         """Build a local model with the shared weights."""
-        self.config, self.shared, self.worker = config, shared, worker
+        self.config, self.link = config, link
+        self.shared, self.row = link.shared, link.row
         self.model = ActorCritic(spec).to(device)
         use_precision(self.model, config.precision)
         self.flat = FlatParameters(self.model)
-        state = shared.optimizer_state
-        if not config.shared:
-            state = make_state(config.optimizer, shared.weights)
-        self.optimizer = make_optimizer(config.optimizer, shared.weights, state)
-        self.generator = torch.Generator().manual_seed(config.seed * 1000 + worker)
+        self.generator = torch.Generator().manual_seed(config.seed * 1000 + link.worker)
         self.imitation: Imitation | None = None
         if config.imitation_coef:
             ways = demonstrations(config)
             self.imitation = Imitation(ways, config.unroll, device)
-        self._pulled_at = 0
         self._drops = Patience(MOST_DROPPED)
-        self.model.take_statistics(shared.statistics)
+        self.model.take_statistics(self.shared.statistics)
         self.pull()
 
     @property
@@ -83,14 +87,13 @@ class Learner:
 
     def pull(self) -> None:
         """Copy the shared weights into the local model."""
-        self._pulled_at = self.shared.updates
-        self.flat.pull(self.shared.weights)
+        self.link.pull(self.flat.values)
 
     def count_observations(self, batch: Batch) -> None:
         """Add a rollout to this worker's statistics, and normalise the next one by everybody's."""
         normalizer = self.model.normalizer
         if normalizer is not None:
-            row = self.shared.statistics[self.worker, :, : normalizer.size]
+            row = self.shared.statistics[self.row, :, : normalizer.size]
             count_samples(row, quantities(batch.observations, self.model.spec.observation_shape))
             self.model.take_statistics(self.shared.statistics)
 
@@ -120,7 +123,7 @@ class Learner:
                     self.pull()
                 ways = imitation.draw(self.generator) if imitation is not None else None
                 losses = self.gradient(minibatch, ways)
-                norm = self._push(losses)
+                norm, staleness = self._push(losses)
                 sums["policy_loss"].append(float(losses.policy))
                 sums["value_loss"].append(float(losses.value))
                 sums["entropy"].append(float(losses.entropy))
@@ -128,7 +131,8 @@ class Learner:
                 if ways is not None:
                     sums["imitation_loss"].append(float(losses.imitation))
                 sums["gradient_norm"].append(norm)
-                sums["staleness"].append(self.shared.updates - 1 - self._pulled_at)
+                if staleness is not None:
+                    sums["staleness"].append(staleness)
         figures.update({name: sum(values) / len(values) for name, values in sums.items()})
         figures["learning_rate"] = self._annealed("learning_rate")
         return figures
@@ -171,8 +175,11 @@ class Learner:
         moved = divergence(log_probs, batch.log_probs)
         return Losses(*(part.detach() for part in losses))._replace(divergence=moved)
 
-    def _push(self, losses: Losses) -> float:
-        """Clip the gradient, push it unless something is not finite, and return its norm.
+    def _push(self, losses: Losses) -> tuple[float, int | None]:
+        """Clip the gradient, and push it unless something is not finite.
+
+        Returns:
+            its norm before that, and its staleness, None if it was not pushed.
 
         Raises:
             RunError: too many updates in a row could not be pushed.
@@ -182,13 +189,11 @@ class Learner:
         wrong = [name for name, part in losses._asdict().items() if not part.isfinite()]
         if wrong or not math.isfinite(norm):
             self.drop(NotFiniteError(f"the {' and the '.join(wrong) or 'gradient'} is not finite"))
-            return norm
+            return norm, None
         self._drops.succeeded()
         if norm > self.config.max_grad_norm:
             gradients.mul_(self.config.max_grad_norm / norm)
-        push_gradient(self.optimizer, gradients, self._annealed("learning_rate"))
-        self.shared.counters[self.worker, UPDATES] += 1
-        return norm
+        return norm, self.link.push(gradients, self._annealed("learning_rate"))
 
     def drop(self, error: NotFiniteError) -> None:
         """Count an update that cannot be made.
@@ -196,7 +201,7 @@ class Learner:
         Raises:
             RunError: it was one too many in a row.
         """
-        self.shared.counters[self.worker, DROPPED] += 1
+        self.shared.counters[self.row, DROPPED] += 1
         self._drops.failed(error)
 
     def _annealed(self, name: str) -> float:
@@ -209,13 +214,13 @@ class Learner:
         return float(first + done * (final - first))
 
 
-def reward_scaling(config: RunConfig, shared: Shared, worker: int) -> RewardScaling:
+def reward_scaling(config: RunConfig, shared: Shared, row: int) -> RewardScaling:
     """Return what a run does to rewards before a worker learns from them."""
     statistics = shared.statistics[:, :, -1:] if config.normalize_rewards else None
-    return RewardScaling(config.reward_scale, config.clip_rewards, statistics, worker, config.gamma)
+    return RewardScaling(config.reward_scale, config.clip_rewards, statistics, row, config.gamma)
 
 
-def local_train(
+def train_in_memory(
     config: RunConfig,
     spec: ModelSpec,
     shared: Shared,
@@ -223,23 +228,30 @@ def local_train(
     seed: int,
     connection: Connection,
 ) -> None:
+    """Run `local_train` over weights in shared memory: the work of a child process."""
+    torch.set_num_threads(1)
+    local_train(config, spec, MemoryLink(config, shared, worker), seed, connection)
+
+
+def local_train(
+    config: RunConfig, spec: ModelSpec, link: Link, seed: int, reports: Reports
+) -> None:
     """Run one worker until the run's steps are done or it is told to stop.
 
     Args:
         config: the run.
         spec: the network.
-        shared: weights, optimizer state and counters, in shared memory.
-        worker: index of this worker, its row of the counters.
+        link: leads to the shared weights, counters and statistics.
         seed: of this worker's games and actions.
-        connection: takes a `WorkerReport` after each rollout, and a `Notice` of each fault.
+        reports: takes a `WorkerReport` after each rollout, and a `Notice` of each fault.
 
     Raises:
         RunError: the environment keeps failing, or updates keep being dropped.
     """
-    torch.set_num_threads(1)
     torch.manual_seed(seed)
-    learner = Learner(config, spec, shared, worker, torch.device(config.device))
-    counters = shared.counters[worker]
+    learner = Learner(config, spec, link, torch.device(config.device))
+    shared, worker = link.shared, link.worker
+    counters = shared.counters[link.row]
     faults, failures = Patience(MOST_FAULTS), 0
     collector: RolloutCollector | None = None
     while not shared.stopping and shared.steps < config.num_global_steps:
@@ -250,7 +262,7 @@ def local_train(
             batch, episodes = collector.collect(config.gamma, config.gae_lambda)
         except (GameError, NotFiniteError) as error:
             collector, failures = None, failures + 1
-            connection.send(Notice(f"worker {worker}: {error}; it begins with new games."))
+            reports.send(Notice(f"worker {worker}: {error}; it begins with new games."))
             if isinstance(error, NotFiniteError):
                 learner.drop(error)
             else:
@@ -265,7 +277,7 @@ def local_train(
         finished = time.perf_counter()
         figures["collect_share"] = (collected - started) / (finished - started)
         figures["frames"] = collector.frames
-        connection.send(WorkerReport(worker, episodes, figures))
+        reports.send(WorkerReport(worker, episodes, figures))
 
 
 def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
@@ -274,7 +286,7 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
     Raises:
         GameError: they cannot be made.
     """
-    config, shared, worker = learner.config, learner.shared, learner.worker
+    config, shared, row = learner.config, learner.shared, learner.row
 
     def make() -> VectorEnv:
         env = make_env(config, num_envs=config.num_games, seed=seed)
@@ -283,10 +295,10 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
         return env
 
     return RolloutCollector(
-        GuardedEnv(make, shared.inside.numpy()[worker : worker + 1]),
+        GuardedEnv(make, shared.inside.numpy()[row : row + 1]),
         learner.model if learner.learning else UniformPolicy(learner.model.spec),
         config.num_local_steps,
         config.unroll,
         torch.device(config.device),
-        reward_scaling(config, shared, worker),
+        reward_scaling(config, shared, row),
     )

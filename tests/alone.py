@@ -15,7 +15,7 @@ from mario_a3c.model import ActorCritic, ModelSpec
 from mario_a3c.presets import settings_for
 from mario_a3c.rollout import Episode
 from mario_a3c.trainer import Trainer
-from mario_a3c.worker import WorkerReport, local_train
+from mario_a3c.worker import WorkerReport, train_in_memory
 
 
 class Reports:
@@ -58,7 +58,7 @@ def train_alone(config: RunConfig, folder: Path) -> tuple[ActorCritic, Reports]:
     reports = Reports()
     threads = torch.get_num_threads()
     try:
-        local_train(config, trainer.spec, trainer.shared, 0, config.seed, cast(Any, reports))
+        train_in_memory(config, trainer.spec, trainer.shared, 0, config.seed, cast(Any, reports))
     finally:
         torch.set_num_threads(threads)
     trainer.model.take_statistics(trainer.shared.statistics)

@@ -23,10 +23,11 @@ from mario_a3c.faults import (
     RunError,
 )
 from mario_a3c.flat import FlatParameters
+from mario_a3c.link import MemoryLink
 from mario_a3c.model import ActorCritic, ModelSpec
 from mario_a3c.optim import make_state
 from mario_a3c.shared import Shared
-from mario_a3c.worker import Learner, WorkerReport, begin_to_play, local_train
+from mario_a3c.worker import Learner, WorkerReport, begin_to_play, train_in_memory
 from tests.small import CPU, small_config
 
 STEPS = 400
@@ -72,7 +73,7 @@ class Run:
         self.pipe = Pipe()
 
     def train(self) -> None:
-        local_train(self.config, self.spec, self.shared, 0, 1, self.pipe)  # type: ignore[arg-type]
+        train_in_memory(self.config, self.spec, self.shared, 0, 1, self.pipe)  # type: ignore[arg-type]
 
     def evaluate(self, folder: Path) -> None:
         score = float("-inf")
@@ -160,7 +161,7 @@ def batch_of(learner: Learner) -> Any:
 )
 def test_an_update_that_is_not_finite_does_not_reach_the_shared_weights(part, number):
     run = Run("Game", normalize_advantages=False)
-    learner = Learner(run.config, run.spec, run.shared, 0, CPU)
+    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU)
     batch, before = batch_of(learner), run.shared.weights.clone()
     poisoned = getattr(batch, part).clone()
     poisoned[1, 1] = number
@@ -177,7 +178,7 @@ def test_an_update_that_is_not_finite_does_not_reach_the_shared_weights(part, nu
 
 def test_updates_that_are_dropped_again_and_again_end_the_run_with_the_cause():
     run = Run("Game", epochs=MOST_DROPPED, normalize_advantages=False)
-    learner = Learner(run.config, run.spec, run.shared, 0, CPU)
+    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU)
     batch = batch_of(learner)
     batch.advantages[0, 0] = torch.nan
     with pytest.raises(RunError, match="policy is not finite, 20 times in a row"):

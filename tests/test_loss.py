@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from mario_a3c.imitation import Imitated
+from mario_a3c.link import MemoryLink
 from mario_a3c.loss import a3c_loss, clipped_surrogate, imitation_loss
 from mario_a3c.model import ActorCritic
 from mario_a3c.rollout import Batch, RolloutCollector
@@ -20,7 +21,13 @@ GAMES = [[Script(3), Script(5, terminated=False)], [Script(11)]]
 
 def make_learner(**changes: object) -> Learner:
     config = small_config(**changes)
-    return Learner(config, SPEC, small_shared(config), 0, CPU)
+    return Learner(config, SPEC, MemoryLink(config, small_shared(config), 0), CPU)
+
+
+def pushed_by(learner: Learner) -> Tensor:
+    gradient = learner.shared.weights.grad
+    assert gradient is not None
+    return gradient
 
 
 def collected(learner: Learner) -> Batch:
@@ -109,11 +116,10 @@ def test_summed_losses_are_the_mean_times_the_number_of_samples():
 def test_gradients_do_not_pile_up_over_several_pushes():
     learner = make_learner(learning_rate=1e-9)
     batch = collected(learner)
-    shared = learner.optimizer.param_groups[0]["params"][0]
     pushed = []
     for _ in range(3):
         learner.update(dataclasses.replace(batch))
-        pushed.append(shared.grad.clone())
+        pushed.append(pushed_by(learner).clone())
     torch.testing.assert_close(pushed[1], pushed[0])
     torch.testing.assert_close(pushed[2], pushed[0])
 
@@ -121,12 +127,12 @@ def test_gradients_do_not_pile_up_over_several_pushes():
 def test_a_long_gradient_is_cut_to_the_allowed_norm_and_a_short_one_is_not():
     learner = make_learner(max_grad_norm=1e-3)
     norm = learner.update(collected(learner))["gradient_norm"]
-    pushed = learner.optimizer.param_groups[0]["params"][0].grad
+    pushed = pushed_by(learner)
     assert norm > 1e-3
     torch.testing.assert_close(float(pushed.norm()), 1e-3, rtol=1e-4, atol=0)
     learner = make_learner(max_grad_norm=1e6)
     norm = learner.update(collected(learner))["gradient_norm"]
-    pushed = learner.optimizer.param_groups[0]["params"][0].grad
+    pushed = pushed_by(learner)
     torch.testing.assert_close(float(pushed.norm()), norm, rtol=1e-4, atol=0)
 
 
