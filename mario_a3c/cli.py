@@ -21,6 +21,7 @@ from mario_a3c.presets import settings_for
 from mario_a3c.processes import Interruption
 from mario_a3c.stages import parse_stages
 from mario_a3c.trainer import Trainer
+from mario_a3c.ways import provide_ways
 from mario_a3c.words import read_options
 
 BAD_INPUT = 2
@@ -73,6 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(trainer: Trainer, interruption: Interruption) -> int:
     """Train, and say in the end what became of it; return 0, or 1 if it could not go on."""
     folder, status = trainer.folder, 0
+    try:
+        provide_ways(trainer.config, trainer.notices.say, lambda: bool(interruption))
+    except RunError as error:
+        say(f"train.py: {error}", sys.stderr)
+        return 1
     monitor = Monitor(folder, trainer.shared.steps)
     monitor.add_config(trainer.config.to_dict())
     monitor.add_graph(trainer.model)

@@ -73,7 +73,7 @@ class RunConfig:
     """Weight of imitating the found ways at the end, approached linearly like the others."""
     paths: str = ""
     """Folder of found ways, W-S.jsonl there or in folders below, as python -m mario_a3c.explore
-    writes them."""
+    writes them; without it a run that learns from ways looks for some itself."""
 
     # What is played, if it is not Mario.
 

@@ -21,9 +21,12 @@ from mario_a3c.files import FolderInUseError, FolderLock, remove_temporaries, wr
 from mario_a3c.model import ModelSpec
 from mario_a3c.resume import PATTERN, load_state
 from mario_a3c.trainer import Trainer
+from mario_a3c.ways import learns_from_ways
 
 TASK = ("env_name", "env_module", "world", "stage", "action_type", "hide")
 """Settings of which a run that goes on cannot change any."""
+WAYS = "ways"
+"""Folder in a run's folder that holds the ways it has found itself."""
 
 
 def prepare(config: RunConfig) -> tuple[Trainer, str]:
@@ -41,10 +44,15 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
     if config.is_mario:
         engine, sentence = chosen_engine(config)
         config = dataclasses.replace(config, engine=engine)
+        if learns_from_ways(config) and not config.paths and engine == "nes-py":
+            config = dataclasses.replace(config, start_fraction=0.0, imitation_coef=0.0)
+            sentence += " It finds no ways to learn from, which needs the native engine."
         _check_ways(config)
     spec = network_for(config)
     initial = _initial_agent(config, spec)
     folder = Path(config.resume) if config.resume else _new_folder(config)
+    if learns_from_ways(config) and (not config.paths or (folder / WAYS).is_dir()):
+        config = dataclasses.replace(config, paths=str(folder / WAYS))
     with _our_own(folder, new=not config.resume) as lock:
         trainer = Trainer(config, spec, folder, lock)
         if config.resume:
@@ -138,23 +146,18 @@ def chosen_engine(config: RunConfig) -> tuple[str, str]:
 
 
 def _check_ways(config: RunConfig) -> None:
-    """Refuse to learn along found ways if there are none."""
-    if not (config.start_fraction or config.imitation_coef):
+    """Refuse to learn along given ways if there are none."""
+    if not (learns_from_ways(config) and config.paths):
         return
-    needs = "--start-fraction" if config.start_fraction else "--imitation-coef"
-    hint = "write them with python -m mario_a3c.explore --out FOLDER, and give --paths FOLDER."
+    hint = "write them with python -m mario_a3c.explore --out FOLDER, or leave --paths out."
     try:
-        if not config.paths:
-            raise ValueError("--paths is not given")
         found_ways(config)
     except OSError as error:
         raise ConfigError(
-            f"{needs} needs found ways through {config.world}-{config.stage}, and "
-            f"{error.filename} cannot be read: {error.strerror}; {hint}"
+            f"--paths {config.paths}: {error.filename} cannot be read: {error.strerror}; {hint}"
         ) from error
     except ValueError as error:
-        reason = str(error).rstrip(".")
-        raise ConfigError(f"{needs} needs found ways, but {reason}; {hint}") from error
+        raise ConfigError(f"--paths {config.paths}: {str(error).rstrip('.')}; {hint}") from error
 
 
 def network_for(config: RunConfig) -> ModelSpec:

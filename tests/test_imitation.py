@@ -92,10 +92,8 @@ def test_sequences_begin_with_the_state_the_network_has_there() -> None:
     assert lengths == {4, 3, 2}
 
 
-def test_learning_along_ways_is_refused_without_them(tmp_path: Path) -> None:
+def test_a_folder_without_ways_is_refused(tmp_path: Path) -> None:
     logs = str(tmp_path / "logs")
-    with pytest.raises(ConfigError, match="--paths is not given"):
-        prepare(RunConfig(imitation_coef=0.1, log_path=logs))
     with pytest.raises(ConfigError, match=r"there is no 1-1\.jsonl in"):
         prepare(RunConfig(start_fraction=0.5, paths=str(tmp_path), log_path=logs))
     (tmp_path / "1-1.jsonl").write_text("nothing\n")

@@ -1,0 +1,75 @@
+"""A run that learns from found ways looks for them itself, once, and says what it found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mario_a3c import ways
+from mario_a3c.config import RunConfig
+from mario_a3c.envs import ram
+from mario_a3c.envs.factory import found_ways
+from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
+from mario_a3c.envs.traces import Trace
+from mario_a3c.faults import RunError
+from mario_a3c.preparation import WAYS, prepare
+from tests.mario import needs_native
+
+
+def never() -> bool:
+    return False
+
+
+def _config(folder: Path, **changes: object) -> RunConfig:
+    settings = {"imitation_coef": 0.1, "log_path": str(folder), "run_name": "run"}
+    return RunConfig(**(settings | changes))  # type: ignore[arg-type]
+
+
+@needs_native
+def test_several_ways_are_found_that_finish_the_stage() -> None:
+    found = ways.find_ways(1, 1, 1, never, count=2, shortening=0.1)
+    assert [way.seed for way in sorted(found, key=lambda way: way.seed)] == [2, 3]
+    assert len(found[0].buttons) <= len(found[1].buttons)
+    for way in found:
+        assert way.completed
+        buttons = np.frombuffer(way.buttons, dtype=np.uint8)
+        states = new_snapshots(len(buttons))
+        begun, _, ended = NativeEngine(1, 1, 1).play(0, buttons, 1, states)
+        assert ended
+        assert begun == len(buttons)
+        assert ram.completed(snapshot_ram(states[-1:]), 1, 1)[0]
+
+
+@needs_native
+def test_a_run_finds_its_ways_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    way = Trace(1, 1, 7, 0, True, bytes(8))
+    monkeypatch.setattr(ways, "find_ways", lambda *_: [way])
+    trainer, _ = prepare(_config(tmp_path))
+    said: list[str] = []
+    ways.provide_ways(trainer.config, said.append, never)
+    assert found_ways(trainer.config) == [way]
+    assert (tmp_path / "run" / WAYS / "1-1.jsonl").exists()
+    assert said[-1].endswith("of 8 frames.")
+    said.clear()
+    ways.provide_ways(trainer.config, said.append, never)
+    assert said == []
+
+
+@needs_native
+def test_a_search_that_is_interrupted_or_finds_nothing_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "find_ways", lambda *_: [])
+    config = _config(tmp_path, paths=str(tmp_path / "ways"))
+    ways.provide_ways(config, str, lambda: True)
+    with pytest.raises(RunError, match="No way through 1-1 was found"):
+        ways.provide_ways(config, str, never)
+    assert not (tmp_path / "ways").exists()
+
+
+def test_without_the_native_engine_a_run_learns_from_its_own_games(tmp_path: Path) -> None:
+    trainer, sentence = prepare(_config(tmp_path, engine="nes-py", start_fraction=0.5))
+    assert trainer.config.imitation_coef == trainer.config.start_fraction == 0.0
+    assert "needs the native engine" in sentence
