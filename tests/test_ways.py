@@ -63,9 +63,9 @@ def test_a_search_that_is_interrupted_or_finds_nothing_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(ways, "find_ways", lambda *_: [])
     config = _config(tmp_path, paths=str(tmp_path / "ways"))
-    ways.provide_ways(config, str, lambda: True)
+    ways.provide_ways(config, print, lambda: True)
     with pytest.raises(RunError, match="No way through 1-1 was found"):
-        ways.provide_ways(config, str, never)
+        ways.provide_ways(config, print, never)
     assert not (tmp_path / "ways").exists()
 
 
