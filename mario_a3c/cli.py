@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,12 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(trainer: Trainer, interruption: Interruption) -> int:
     """Train, and say in the end what became of it; return 0, or 1 if it could not go on."""
-    folder, status = trainer.folder, 0
+    folder, status, begun = trainer.folder, 0, time.monotonic()
     try:
         provide_ways(trainer.config, trainer.notices.say, lambda: bool(interruption))
     except RunError as error:
         say(f"train.py: {error}", sys.stderr)
         return 1
+    trainer.seconds += time.monotonic() - begun  # the search counts: nothing is learned without it
     monitor = Monitor(folder, trainer.shared.steps)
     monitor.add_config(trainer.config.to_dict())
     monitor.add_graph(trainer.model)

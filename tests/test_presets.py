@@ -7,6 +7,7 @@ import torch
 
 from mario_a3c.cli import parse
 from mario_a3c.config import ConfigError, RunConfig
+from mario_a3c.envs.traces import Trace
 from mario_a3c.presets import presets
 from tests.alone import task_config, train_alone
 
@@ -98,7 +99,11 @@ def test_every_preset_builds_its_network_and_takes_an_update(name, tmp_path):
     generic = {"gymnasium": "MountainCar-v0", "atari": "ALE/Breakout-v5"}
     config = task_config(generic.get(wanted, wanted), preset=name)
     one_rollout = config.num_local_steps * config.num_games
-    small = dataclasses.replace(config, num_global_steps=one_rollout, engine="auto")
+    way = Trace(1, 1, seed=0, noops=0, completed=True, buttons=bytes(64))
+    (tmp_path / "1-1.jsonl").write_text(f"{way.to_json()}\n")
+    small = dataclasses.replace(
+        config, num_global_steps=one_rollout, engine="auto", paths=str(tmp_path)
+    )
     model, reports = train_alone(small, tmp_path)
     (report,) = reports.taken
     assert report.figures["gradient_norm"] > 0
