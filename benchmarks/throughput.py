@@ -23,14 +23,14 @@ import numpy as np
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.tables import markdown_table, renew_table
 
-ONE_PASS = ["--epochs", "1", "--minibatches", "1", "--sequence-length", "0"]
+ALONE = ["--start-fraction", "0", "--imitation-coef", "0"]
+ONE_PASS = [*ALONE, "--epochs", "1", "--minibatches", "1", "--sequence-length", "0"]
 SETTINGS: dict[str, tuple[int, list[str]]] = {
     "reference, 1 game x 50": (1, ["--preset", "reference", "--num-processes", "2"]),
     "one pass, 16 games x 20": (16, [*ONE_PASS, "--num-games", "16", "--num-local-steps", "20"]),
-    "one pass, 32 games x 20": (32, [*ONE_PASS, "--num-games", "32", "--num-local-steps", "20"]),
-    "default (sample reuse)": (16, []),
-    "default, evaluated only once": (16, ["--eval-interval", "1e6"]),
-    "default, 8 games": (8, ["--num-games", "8"]),
+    "sample reuse": (16, ALONE),
+    "sample reuse, evaluated only once": (16, [*ALONE, "--eval-interval", "1e6"]),
+    "default (sample reuse and found ways)": (16, []),
 }
 COLUMNS = (
     "engine",
@@ -40,7 +40,8 @@ COLUMNS = (
     "emulator alone, agent steps/s a core",
     "memory in all, GiB",
 )
-START_UP = 25.0
+FIRST_ROLLOUTS, LONGEST_START = 3, 300.0
+"""Rollouts of all workers, and seconds at most, before the measurement begins."""
 
 
 def measure_training(engine: str, options: list[str], seconds: float) -> dict[str, float]:
@@ -50,9 +51,8 @@ def measure_training(engine: str, options: list[str], seconds: float) -> dict[st
         command += ["--saved-path", folder, "--run-name", "run", "--no-until-solved", *options]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            time.sleep(START_UP)
             status = Path(folder, "run", "status.json")
-            first = _read(status)
+            first = _once_under_way(status, process)
             time.sleep(seconds)
             last = _read(status)
             memory = _memory(process.pid)
@@ -65,6 +65,23 @@ def measure_training(engine: str, options: list[str], seconds: float) -> dict[st
         "updates": (last["updates"] - first["updates"]) / elapsed,
         "memory": memory,
     }
+
+
+def _once_under_way(status: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Wait until all have played some rollouts, and been evaluated; return the figures then."""
+    config = None
+    for _ in range(int(LONGEST_START)):
+        time.sleep(1.0)
+        if process.poll() is not None:
+            raise RuntimeError(f"train.py ended with status {process.returncode}.")
+        if not status.exists():
+            continue
+        config = config or _read(status.with_name("config.json"))
+        figures = _read(status)
+        rollouts = figures["steps"] / (config["num_games"] * config["num_local_steps"])
+        if figures["evaluation"] and rollouts >= FIRST_ROLLOUTS * config["num_processes"]:
+            return figures
+    raise RuntimeError(f"train.py was not under way after {LONGEST_START:.0f} s.")
 
 
 def _read(path: Path) -> dict[str, Any]:
