@@ -18,11 +18,14 @@ from mario_a3c.envs import ram
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
 
 FRAMES_PER_DECISION = 4
-DECISIONS = 40
+DECISIONS = 20
 """Decisions pressed from a place before another one is taken."""
 LONGEST_HOLD = 12
 CANDIDATES = 40
 """Places drawn at random, of which the one that was taken least is taken."""
+NEWEST, NEWEST_SHARE, NEWEST_TAKEN = 30, 0.8, 10
+"""How many places count as the newest, and how often only they are drawn from, up to how many times
+each."""
 
 _A, _B, _DOWN, _UP, _LEFT, _RIGHT = 0x01, 0x02, 0x20, 0x10, 0x40, 0x80
 _BUTTONS = {
@@ -124,11 +127,18 @@ class Search:
             self._go_on(place, self._random_decisions())
 
     def _choose(self) -> Place:
-        """Return a place that was seldom taken, and that is not further than a known way."""
+        """Return a place that was seldom taken, and that is not further than a known way.
+
+        Mostly it is a new one: that is where a stage goes on. The others are for its forks.
+        """
+        if not self.best and self._random.random() < NEWEST_SHARE:
+            place = _least_taken(self._random.choices(self._list[-NEWEST:], k=CANDIDATES))
+            if place.taken < NEWEST_TAKEN:
+                return place
         drawn = self._random.choices(self._list, k=CANDIDATES)
         if self.best:
             drawn = [place for place in drawn if place.frames < len(self.best)] or drawn
-        return min(drawn, key=lambda place: place.taken)
+        return _least_taken(drawn)
 
     def _random_decisions(self) -> list[int]:
         decisions: list[int] = []
@@ -183,12 +193,18 @@ class Search:
         self.best = buttons[: place.frames + frames]
 
 
+def _least_taken(places: list[Place]) -> Place:
+    return min(places, key=lambda place: place.taken)
+
+
 def _place_keys(memory: NDArray[np.uint8]) -> list[int]:
     """Return for each row of ``uint8 [N, 2048]`` a number that stands for the place.
 
     A place is the area, its number and its type, a field of 16 by 32 pixels, whether Mario is small
-    or big, and whether the number of coins is odd. The last tells whether a hidden block has been
-    hit, which is a coin and something to stand on (8-4 needs one).
+    or big, whether the number of coins is odd, and how the forks of a maze have been taken. An odd
+    coin tells whether a hidden block has been hit, which is something to stand on (8-4 needs one).
+    A maze counts how many forks were passed and how many of them on the right way (7-4); without
+    that, the quicker and wrong way to a place would take the place of the right one.
     """
     m = memory.astype(np.int64)
     x = m[:, 0x6D] * 256 + m[:, 0x86]
@@ -198,4 +214,6 @@ def _place_keys(memory: NDArray[np.uint8]) -> list[int]:
     key = key << 11 | y // 32
     key = key << 8 | m[:, 0x74E]
     key = key << 1 | m[:, 0x754] & 1
-    return (key << 1 | m[:, 0x75E] & 1).tolist()
+    key = key << 1 | m[:, 0x75E] & 1
+    key = key << 2 | m[:, 0x6D9] & 3
+    return (key << 2 | m[:, 0x6DA] & 3).tolist()

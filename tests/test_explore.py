@@ -6,7 +6,7 @@ import pytest
 from mario_a3c import explore, replay
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
 from mario_a3c.envs.traces import Trace
-from mario_a3c.search import Search, Ways
+from mario_a3c.search import Search, Ways, _place_keys
 from tests.mario import needs_native
 
 pytestmark = needs_native
@@ -87,12 +87,28 @@ def test_the_same_seed_searches_the_same_way():
     assert searched(1) == searched(1) != searched(2)
 
 
+def test_going_on_from_the_newest_places_finds_1_1_soon():
+    search = Search(1, 1, seed=0)
+    search.run(lambda: search.decisions > 20_000)  # without that it takes 48,000
+    assert search.best
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [(0x6D9, "forks taken rightly"), (0x6DA, "forks passed"), (0x75E, "coins"), (0x760, "area")],
+)
+def test_what_cannot_be_seen_on_the_map_makes_another_place(address, what):
+    memory = np.zeros((2, 2048), np.uint8)
+    memory[1, address] = 1
+    assert len(set(_place_keys(memory))) == 2, what
+
+
 def test_a_known_way_becomes_shorter_and_still_finishes():
-    first = Search(3, 4, seed=0)
+    first = Search(1, 4, seed=0)
     first.run(lambda: False)
-    second = Search(3, 4, seed=1, known=first.best)
+    second = Search(1, 4, seed=1, known=first.best)
     second.run(lambda: len(second.best) < len(first.best), until_found=False)
-    assert replay.completes(Trace(3, 4, 0, 0, True, second.best))
+    assert replay.completes(Trace(1, 4, 0, 0, True, second.best))
 
 
 def test_a_way_stays_what_it_was_when_a_shorter_one_leads_to_the_same_place():
