@@ -16,6 +16,7 @@ import argparse
 import os
 import statistics
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -223,14 +224,20 @@ def measure(arguments: argparse.Namespace) -> str:
         for row in frames
     ]
     times = [(row.name, f"{1e6 / row.processor:,.1f}") for row in snapshots]
-    return f"""{markdown_table(columns, speeds)}
-
-{arguments.threads} threads make {several.wall / one.wall:.2f} times the frames of one by the clock
-on the wall, {several.processor / one.processor:.2f} times by processor time. Stage {world}-{stage},
-{GAMES} games, medians of {arguments.rounds} rounds of {arguments.seconds:g} s; the load of the
-machine's {os.cpu_count()} cores was {load:.1f} when it began.
-
-{markdown_table(("a snapshot", "microseconds of processor time"), times)}"""
+    sentence = (
+        f"{arguments.threads} threads make {several.wall / one.wall:.2f} times the frames of one "
+        f"by the clock on the wall, {several.processor / one.processor:.2f} times by processor "
+        f"time. Stage {world}-{stage}, {GAMES} games, medians of {arguments.rounds} rounds of "
+        f"{arguments.seconds:g} s; the load of the machine's {os.cpu_count()} cores was {load:.1f} "
+        "when it began."
+    )
+    return "\n\n".join(
+        (
+            markdown_table(columns, speeds),
+            textwrap.fill(sentence, 100),
+            markdown_table(("a snapshot", "microseconds of processor time"), times),
+        )
+    )
 
 
 if __name__ == "__main__":
