@@ -248,6 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"A way could not be written: {error}.", file=sys.stderr)
         return BAD_INPUT
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return MISSING_SOME
     finally:
         display.close()
         print(_summary(exploration), flush=True)

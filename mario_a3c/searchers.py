@@ -15,6 +15,7 @@ from mario_a3c.search import Search
 
 REPORT_INTERVAL = 0.5
 """Seconds between two reports of a running search."""
+DIED = "A searching process has died; is there enough memory? --processes 1 needs the least."
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,15 @@ class Searchers:
         return len(self._idle)
 
     def give(self, task: Task) -> None:
-        """Let an idle process do something."""
-        self._idle.pop().send(task)
+        """Let an idle process do something.
+
+        Raises:
+            RuntimeError: if it has died.
+        """
+        try:
+            self._idle.pop().send(task)
+        except OSError:
+            raise RuntimeError(DIED) from None
 
     def reports(self, timeout: float) -> Iterator[Report]:
         """Yield what the processes have told, after waiting for it at most ``timeout`` seconds.
@@ -106,8 +114,8 @@ class Searchers:
             assert isinstance(pipe, Connection)
             try:
                 report: Report = pipe.recv()
-            except EOFError:
-                raise RuntimeError("A searching process has died.") from None
+            except (EOFError, OSError):
+                raise RuntimeError(DIED) from None
             if report.done:
                 self._idle.append(pipe)
             yield report

@@ -7,6 +7,7 @@ from mario_a3c import explore, replay
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
 from mario_a3c.envs.traces import Trace
 from mario_a3c.search import Search, Ways, _place_keys
+from mario_a3c.searchers import Searchers, Task
 from tests.mario import needs_native
 
 pytestmark = needs_native
@@ -76,6 +77,28 @@ def test_without_the_native_engine_it_says_why_it_cannot_search(tmp_path, monkey
     monkeypatch.setattr(explore, "available", lambda: (False, "it is not here"))
     assert run("--out", tmp_path) == 2
     assert "needs the native engine: it is not here." in capsys.readouterr().err
+
+
+def test_the_death_of_a_searching_process_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
+    def die(searchers, task):
+        pipe = searchers._idle.pop()
+        searchers._processes[0].kill()
+        searchers._processes[0].join()
+        searchers._pipes = [pipe]
+
+    monkeypatch.setattr(Searchers, "give", die)
+    assert run("--stages", "1-1", "--processes", 1, "--out", tmp_path) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("A searching process has died; ")
+    assert error.count("\n") == 1
+
+
+def test_a_searching_process_that_died_idle_is_told_as_well():
+    with Searchers(1) as searchers:
+        searchers._processes[0].kill()
+        searchers._processes[0].join()
+        with pytest.raises(RuntimeError, match="has died"):
+            searchers.give(Task(1, 1, 0, b"", 1.0))
 
 
 def test_the_same_seed_searches_the_same_way():
