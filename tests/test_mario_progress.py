@@ -12,7 +12,7 @@ from tests.mario import decisions, on_both_engines, recorded, same
 
 def memory(x, area=37, time=400, score=0):
     ram = np.zeros((1, 2048), dtype=np.uint8)
-    ram[0, 0x6D], ram[0, 0x86] = divmod(x, 256)
+    ram[0, 0x6D], ram[0, 0x86] = divmod(x % 65536, 256)
     ram[0, 0x74E], ram[0, 0x74F] = divmod(area, 32)
     ram[0, 0x7F8:0x7FB] = [int(digit) for digit in f"{time:03}"]
     ram[0, 0x7DE:0x7E4] = [int(digit) for digit in f"{score:06}"]
@@ -30,6 +30,12 @@ def test_only_ground_beyond_the_furthest_is_new():
     _, found = changes(memory(100), memory(110), memory(95), memory(108), memory(113))
     assert [ground for ground, *_ in found] == [10, 0, 0, 3]
     assert [moved for _, moved, *_ in found] == [10, -15, 13, 5]
+
+
+def test_a_little_to_the_left_of_the_beginning_is_not_far_to_the_right():
+    progress, found = changes(memory(10), memory(-2), memory(4), memory(12))
+    assert [ground for ground, *_ in found] == [0, 0, 2]
+    assert progress.max_x == 12
 
 
 def test_a_leap_through_a_pipe_neither_pays_nor_costs_much():

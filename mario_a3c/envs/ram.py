@@ -29,8 +29,11 @@ def _digits(ram: Ram, first: int, count: int) -> Integers:
 
 
 def x(ram: Ram) -> Integers:
-    """Return Mario's horizontal position in pixels from the left end of the area."""
-    return ram[:, 0x6D].astype(np.int32) * 256 + ram[:, 0x86]
+    """Return Mario's horizontal position in pixels from the left end of the area.
+
+    It is negative, not 65,534, where he stands a little to the left of that (in 4-4's loops).
+    """
+    return ram[:, 0x6D].astype(np.int8).astype(np.int32) * 256 + ram[:, 0x86]
 
 
 def y(ram: Ram) -> Integers:
