@@ -179,6 +179,7 @@ def evaluate(
     seed: int,
     folder: Path,
     best_score: float,
+    began: float,
     connection: Connection,
 ) -> None:
     """Evaluate again and again until the run stops.
@@ -190,6 +191,7 @@ def evaluate(
         seed: of the evaluation's games and actions.
         folder: the run's folder: the best agent and the videos go there.
         best_score: of the best agent so far.
+        began: when the run began (monotonic time), as if it had never paused.
         connection: takes an `Evaluation` after each, and a `Notice` of what went wrong.
 
     Raises:
@@ -200,7 +202,6 @@ def evaluate(
     recorder = Recorder(config, folder)
     evaluator: Evaluator | None = None
     faults = Patience(MOST_FAULTS)
-    started = time.monotonic()
     good_ones = 0
     while not shared.stopping:
         try:
@@ -217,7 +218,7 @@ def evaluate(
         good_ones = good_ones + 1 if evaluation.good else 0
         try:
             if evaluation.score > best_score:
-                _keep(evaluation, evaluator, folder, time.monotonic() - started)
+                _keep(evaluation, evaluator, folder, time.monotonic() - began)
                 best_score, evaluation = evaluation.score, replace(evaluation, kept=True)
         except (CheckpointError, OSError) as error:
             connection.send(Notice(f"The best agent could not be saved: {reason(error)}."))

@@ -281,8 +281,8 @@ class Trainer:
 
     def _evaluation_arguments(self) -> tuple[Any, ...]:
         self.shared.inside[-1] = 0.0
-        seed = self._next_seed()
-        return self.config, self.spec, self.shared, seed, self.folder, self.best_score
+        seed, began = self._next_seed(), time.monotonic() - self.seconds
+        return self.config, self.spec, self.shared, seed, self.folder, self.best_score, began
 
     def _end_hanging(self, children: Children) -> None:
         """End processes that have been inside the environment's code for too long."""

@@ -77,7 +77,7 @@ class Run:
 
     def evaluate(self, folder: Path) -> None:
         score = float("-inf")
-        evaluate(self.config, self.spec, self.shared, 2, folder, score, self.pipe)  # type: ignore[arg-type]
+        evaluate(self.config, self.spec, self.shared, 2, folder, score, 0.0, self.pipe)  # type: ignore[arg-type]
 
     def assert_sound(self) -> None:
         shared = self.shared
