@@ -24,6 +24,8 @@ import numpy as np
 
 from mario_a3c.config import RunConfig
 from mario_a3c.plot import read_curve
+from mario_a3c.resume import load_state
+from mario_a3c.shared import UPDATES
 
 COLUMNS = (
     "task",
@@ -38,6 +40,8 @@ COLUMNS = (
     "seconds",
     "cpu_seconds",
     "steps_per_second",
+    "staleness",
+    "lost_updates",
 )
 
 
@@ -90,7 +94,20 @@ def train(arguments: argparse.Namespace, seed: str) -> dict[str, Any]:
         "seconds": round(status["seconds"]),
         "cpu_seconds": round(cpu_seconds),
         "steps_per_second": round(float(np.median(speed.values))),
+        **asynchrony(folder),
     }
+
+
+def asynchrony(folder: Path) -> dict[str, Any]:
+    """Return what working without a lock did in a run.
+
+    ``staleness`` is how many updates others pushed between a pull and its push, on average, and
+    ``lost_updates`` how many updates the optimizer's shared count of steps has missed.
+    """
+    state, _, _ = load_state(folder)
+    pushed, counted = int(state["counters"][:, UPDATES].sum()), int(state["optimizer.step"])
+    staleness = float(np.mean(read_curve(folder, "train/staleness").values))
+    return {"staleness": round(staleness, 2), "lost_updates": pushed - counted}
 
 
 def play(agent: Path, env_name: str, episodes: str) -> dict[str, Any]:

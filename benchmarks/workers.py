@@ -1,4 +1,4 @@
-"""Draws what more workers bring: speed, and steps and time to a solved task.
+"""Draws what more workers bring and cost: speed, what it takes to solve a task, stale gradients.
 
     for n in 1 2 3 4; do
         python benchmarks/seeds.py --env-name CartPole-v1 -- --num-processes $n
@@ -23,6 +23,8 @@ PANELS = {
     "steps_per_second": "agent steps a second",
     "steps": "agent steps until solved",
     "seconds": "seconds until solved",
+    "cpu_seconds": "processor seconds until solved",
+    "staleness": "updates between pull and push",
 }
 
 
@@ -55,11 +57,11 @@ def read_trainings(path: Path, env_name: str) -> dict[int, list[dict[str, str]]]
 
 
 def draw(by_workers: dict[int, list[dict[str, str]]], env_name: str, output: Path) -> None:
-    """Draw the three panels into a file."""
+    """Draw the panels into a file."""
     mpl.use("agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(PANELS), figsize=(11, 3.5), layout="constrained")
+    figure, panels = pyplot.subplots(1, len(PANELS), figsize=(15, 3.2), layout="constrained")
     for axes, (column, label) in zip(panels, PANELS.items(), strict=True):
         means = []
         for workers, rows in by_workers.items():
