@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from mario_a3c.envs.endings import MAX_ACTIONS, STALL_LIMIT
+
 MARIO = "SuperMarioBros"
 ALGORITHMS = ("a3c", "random")
 ACTION_SETS = ("right", "simple", "complex", "pipes")
@@ -56,9 +58,9 @@ class RunConfig:
     """Mario's reward: ground (new ground, finishing, dying) or reference (the classic one)."""
     display_buttons: bool = False
     """Show the agent in each picture of Mario which buttons it pressed last."""
-    max_actions: int = 200
+    max_actions: int = MAX_ACTIONS
     """End an episode that repeats one action for so many decisions."""
-    stall_limit: int = 250
+    stall_limit: int = STALL_LIMIT
     """End an episode that gains no new ground for so many decisions; 0 never does."""
     noop_max: int = 30
     """Begin each training episode with 0 to so many frames of no button, drawn at random."""

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from mario_a3c.envs import ram as fields
 
+MAX_ACTIONS, STALL_LIMIT = 200, 250
+"""What `Limits` are for training and playing, unless somebody asks for others."""
+
 
 class EndReason(IntEnum):
     """Why an episode ended. The first three terminate it, the others truncate it."""

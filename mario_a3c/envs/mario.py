@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.consoles import Consoles, FrameListener
-from mario_a3c.envs.endings import Endings, EndReason, Limits
+from mario_a3c.envs.endings import MAX_ACTIONS, STALL_LIMIT, Endings, EndReason, Limits
 from mario_a3c.envs.engine import OBSERVATION_SIZE
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.observation import show_buttons
@@ -87,8 +87,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         noop_max: int = 30,
         draw_noops: Callable[[int], int] | None = None,
         reward: RewardWeights | None = None,
-        max_actions: int = 200,
-        stall_limit: int = 200,
+        max_actions: int = MAX_ACTIONS,
+        stall_limit: int = STALL_LIMIT,
         stall_is_death: bool = False,
         max_episode_steps: int = 0,
         display_buttons: bool = False,
