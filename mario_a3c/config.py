@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
+import typing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -251,10 +253,14 @@ class RunConfig:
         """Build a configuration from `to_dict`'s output, also after it has been through JSON.
 
         Raises:
-            TypeError: for unknown fields.
+            TypeError: for unknown fields and values of another kind.
         """
         lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-        return cls(**{**fields, **lists})
+        config = cls(**{**fields, **lists})
+        for name, hint in typing.get_type_hints(cls).items():
+            if not _is_a(getattr(config, name), hint):
+                raise TypeError(f"{name} cannot be {getattr(config, name)!r}")
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, ready for JSON."""
@@ -285,7 +291,7 @@ class RunConfig:
                 raise ConfigError(f"{_option(name)} {value} is not allowed: give 0 or more.")
         for name, most in _AT_MOST.items():
             value = getattr(self, name)
-            if value > most:
+            if value is not None and value > most:
                 raise ConfigError(f"{_option(name)} {value} is not allowed: give {most} at most.")
         if not all(width > 0 for width in self.hidden):
             raise ConfigError(f"--hidden {self.hidden} is not allowed: give widths above 0.")
@@ -350,7 +356,7 @@ _NOT_NEGATIVE = (
 )
 
 
-# What no machine could do: a state to resume from may ask for anything.
+# What no machine could do, or no float32 could hold: a state to resume from may ask for anything.
 _AT_MOST = {
     "num_processes": 1024,
     "num_games": 4096,
@@ -361,7 +367,21 @@ _AT_MOST = {
     "keep": 10_000,
     "eval_episodes": 10_000,
     "seed": 2**32 - 1,
+    "learning_rate": 1e3,
+    "learning_rate_final": 1e3,
+    "max_grad_norm": 1e12,
 }
+
+
+def _is_a(value: object, hint: Any) -> bool:
+    """Return whether a value is of the kind that a field's annotation asks for."""
+    if isinstance(hint, types.UnionType):
+        return any(_is_a(value, part) for part in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_is_a(element, int) for element in value)
+    if type(value) is int and abs(value) >= 2**63:
+        return False
+    return type(value) in (int, float) if hint is float else type(value) is hint
 
 
 def _option(field: str) -> str:

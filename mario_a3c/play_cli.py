@@ -242,12 +242,10 @@ def _mario_config(path: Path, agent: Agent) -> dict[str, Any]:
             f"{path} holds an agent for {config['env_name']}, not for Super Mario Bros."
         )
     try:
-        num_actions = len(controller_bytes(config["action_type"]))
-        check_stage(config["world"], config["stage"])
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be played: {error}") from None
-    if config["reward"] not in REWARDS:
-        raise CheckpointError(f"{path} was trained with an unknown reward {config['reward']!r}.")
+        RunConfig.from_dict({name: config[name] for name in needed}).validate()
+    except (TypeError, ConfigError) as error:
+        raise CheckpointError(f"{path} cannot be played: {str(error).rstrip('.')}.") from None
+    num_actions = len(controller_bytes(config["action_type"]))
     spec = agent.model.spec
     if spec.num_actions != num_actions or spec.observation_shape != (4, 84, 84):
         raise CheckpointError(

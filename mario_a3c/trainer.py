@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -100,6 +101,9 @@ class Trainer:
             self._spawned = int(metadata["spawned"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"The state in {self.folder} lacks {error}.") from error
+        sound = 0 <= self.seconds < math.inf and not math.isnan(self.best_score)
+        if not (sound and (counters >= 0).all() and self._spawned >= 0):
+            raise CheckpointError(f"The state in {self.folder} counts what cannot be counted.")
         for name, part in parts.items():
             part.copy_(stored[name])
         shared.counters[0] = counters.sum(0)

@@ -1,6 +1,7 @@
 """The command line of train.py: what it understands, and what it refuses in one sentence."""
 
 import dataclasses
+import os
 import re
 import sys
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save as serialize
 
 from mario_a3c import cli
 from mario_a3c.checkpoint import read_tensors, save_agent, to_bytes
 from mario_a3c.cli import main, parse
-from mario_a3c.config import RunConfig
+from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.envs import engines
 from mario_a3c.files import FolderLock
 from mario_a3c.model import ActorCritic, ModelSpec
@@ -190,6 +193,7 @@ def rewrite(run: Path, **config: Any) -> None:
     [
         ({"unknown": 1}, "holds settings of another version"),
         ({"world": 99}, "--world 99 is not allowed"),
+        ({"hours": 10**400}, "holds settings of another version: hours cannot be"),
         ({"world": "1"}, "holds settings of another version"),
         ({"lstm_size": 10**9}, "make a network that is not possible"),
         ({"num_processes": 10**9}, "--num-processes 1000000000 is not allowed: give 1024 at"),
@@ -278,3 +282,54 @@ def test_an_engine_that_is_not_there_is_refused(words, capsys, logs, monkeypatch
 def test_the_command_line_is_what_train_py_runs():
     assert "from mario_a3c.cli import main" in (ROOT / "train.py").read_text()
     assert cli.main is main
+
+
+ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**400), 10**400)
+    | st.floats()
+    | st.text()
+    | st.lists(st.none())
+)
+
+
+@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")), derandomize=True)
+@given(st.dictionaries(st.sampled_from([f.name for f in dataclasses.fields(RunConfig)]), ANYTHING))
+def test_no_stored_settings_do_more_than_be_refused(change):
+    try:
+        config = RunConfig.from_dict({**RunConfig().to_dict(), **change})
+        config.validate()
+    except (TypeError, ConfigError):  # which whoever reads a file tells in a sentence
+        return
+    assert config == dataclasses.replace(RunConfig(), **config.to_dict())
+    assert all(number < 2**63 for number in vars(config).values() if type(number) is int)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seconds": float("nan")},
+        {"seconds": -1.0},
+        {"seconds": "soon"},
+        {"best_score": float("nan")},
+        {"best_score": None},
+        {"spawned": -1},
+        {"episodes": [1]},
+        {"episodes": float("inf")},
+    ],
+    ids=str,
+)
+def test_impossible_figures_in_a_state_are_refused(capsys, logs, run, change):
+    (path,) = states(run)
+    tensors, metadata = read_tensors(path)
+    path.write_bytes(to_bytes(tensors, metadata | change))
+    assert f"The state in {run} " in refusal(capsys, logs, "--resume", str(run))
+
+
+def test_counters_below_zero_in_a_state_are_refused(capsys, logs, run):
+    (path,) = states(run)
+    tensors, metadata = read_tensors(path)
+    tensors["counters"][0, 0] = -1
+    path.write_bytes(to_bytes(tensors, metadata))
+    assert "counts what cannot be counted" in refusal(capsys, logs, "--resume", str(run))
