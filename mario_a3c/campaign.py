@@ -22,10 +22,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mario_a3c.config import ConfigError
+from mario_a3c.faults import RunError
 from mario_a3c.files import write_atomically
+from mario_a3c.processes import stop_with_parent
 from mario_a3c.resume import states
 
 TURNS_PER_SEED = 3
+MOST_FAILURES = 3
+"""Runs in a row that may fail, of whatever stages, before the campaign ends."""
 POLL = 1.0
 
 
@@ -68,14 +73,22 @@ class Campaign:
             options: options of ``train.py`` that every run gets.
             start_from: called with a world and a stage when a run of it begins; returns the agent
                 whose weights it starts from, if any.
+
+        Raises:
+            ConfigError: the folder holds a record that cannot be read.
+            OSError: the folder cannot be made or read.
         """
         self.folder, self.options, self._start_from = folder, list(options), start_from
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "campaign.json"
+        self._failures = 0
         known: dict[tuple[int, int], StageRecord] = {}
-        if self._file.exists():
-            for entry in json.loads(self._file.read_text("utf-8")):
-                known[entry["world"], entry["stage"]] = StageRecord(**entry)
+        try:
+            if self._file.exists():
+                for entry in json.loads(self._file.read_text("utf-8")):
+                    known[entry["world"], entry["stage"]] = StageRecord(**entry)
+        except (LookupError, TypeError, ValueError) as error:
+            raise ConfigError(f"{self._file} is not the record of a campaign: {error}.") from error
         self.records = [known.get(stage) or StageRecord(*stage, seed=seed) for stage in stages]
         self._others = [record for stage, record in known.items() if stage not in set(stages)]
 
@@ -103,12 +116,19 @@ class Campaign:
             hours: length of the turn.
             refresh: called about once a second.
             interrupted: asked often; true ends the turn, saved.
+
+        Raises:
+            RunError: several runs in a row have failed.
         """
         begun, earlier = time.monotonic(), record.seconds
         command, folder = self.command(record, hours)
-        with (self.folder / f"{record.name}.log").open("a", encoding="utf-8") as log:
+        with self._log(record).open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=stop_with_parent,
             )
             try:
                 while process.poll() is None:
@@ -129,6 +149,14 @@ class Campaign:
         if not interrupted() and not record.solved:
             record.turns += 1
         self.save()
+        self._failures = 0 if interrupted() or process.returncode == 0 else self._failures + 1
+        if self._failures >= MOST_FAILURES:
+            last = self._log(record).read_text("utf-8").strip().rpartition("\n")[2]
+            raise RunError(f"{self._failures} runs in a row failed; the last one said: {last}")
+
+    def _log(self, record: StageRecord) -> Path:
+        """Return the file that holds what the runs of a stage print."""
+        return self.folder / f"{record.name}.log"
 
     def command(self, record: StageRecord, hours: float) -> tuple[list[str], Path]:
         """Return the command of a stage's turn of so many hours, and the folder of its run."""
@@ -169,6 +197,9 @@ def run_campaign(
         hours: time in all; 0 for no limit.
         stage_hours: length of a turn.
         interrupted: asked often; true ends the campaign, to be started again later.
+
+    Raises:
+        RunError: several runs in a row have failed.
     """
     begun = time.monotonic()
     console = Console(width=None if sys.stdout.isatty() else 120)

@@ -15,6 +15,7 @@ from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.display import Display
 from mario_a3c.faults import RunError
+from mario_a3c.files import FolderInUseError, FolderLock
 from mario_a3c.monitor import Monitor
 from mario_a3c.notices import say
 from mario_a3c.preparation import check_resumed, chosen_engine, prepare, resumed_settings
@@ -131,9 +132,18 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         one = parse([*options, "--world", str(world), "--stage", str(stage)])
         return furthest_agent(Path(config.saved_path), one)
 
-    campaign = Campaign(folder, stages, config.seed, options, start_from)
-    print(f"A campaign over {len(stages)} stages in {folder}; the same command continues it.")
-    run_campaign(campaign, config.hours, config.stage_hours, lambda: bool(interruption))
+    try:
+        campaign = Campaign(folder, stages, config.seed, options, start_from)
+        _lock = FolderLock(folder)
+        say(f"A campaign over {len(stages)} stages in {folder}; the same command continues it.")
+        run_campaign(campaign, config.hours, config.stage_hours, lambda: bool(interruption))
+    except FolderInUseError as error:
+        raise ConfigError(f"{error}; end that one first.") from error
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written to: {error.strerror}.") from error
+    except RunError as error:
+        say(f"train.py: {error}", sys.stderr)
+        return 1
     return 128 + interruption.signal if interruption.signal is not None else 0
 
 

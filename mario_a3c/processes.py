@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -14,6 +15,8 @@ from typing import Any
 
 from mario_a3c.faults import Failure, RunError
 
+PR_SET_PDEATHSIG = 1
+_prctl = getattr(ctypes.CDLL(None), "prctl", None)  # looked up here: little may be done in a fork
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a run to stop. Only the parent acts on them, and tells its children."""
 
@@ -53,6 +56,16 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+def stop_with_parent() -> None:
+    """Have the kernel send us SIGTERM when the process that started us ends, however it does.
+
+    For programs that are started as such and cannot watch their parent. Linux only; elsewhere
+    nothing happens.
+    """
+    if _prctl is not None:
+        _prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 @contextmanager

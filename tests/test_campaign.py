@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mario_a3c.audition import furthest_agent
-from mario_a3c.campaign import Campaign
+from mario_a3c.campaign import Campaign, run_campaign
+from mario_a3c.cli import main
 from mario_a3c.config import RunConfig
+from mario_a3c.faults import RunError
+from mario_a3c.files import FolderLock
 from mario_a3c.resume import states
 from mario_a3c.stages import parse_stages
 
@@ -71,6 +76,73 @@ def test_a_stage_is_auditioned_for_by_the_agents_of_other_stages_that_fit() -> N
     assert chosen.stem != "mario-1-2"
     assert furthest_agent(agents, RunConfig(world=1, stage=2, action_type="pipes")) != chosen
     assert furthest_agent(agents / "nobody", RunConfig(world=1, stage=2)) is None
+
+
+def with_command(campaign: Campaign, program: str) -> Campaign:
+    """Let all runs of a campaign be a few lines of Python instead of training."""
+    command = [sys.executable, "-c", program]
+    campaign.command = lambda record, hours: (command, campaign.folder)  # type: ignore[method-assign]
+    return campaign
+
+
+def test_a_campaign_whose_runs_keep_failing_ends_with_their_last_words(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seed=1, options=[])
+    with_command(campaign, "print('out of order'); raise SystemExit(1)")
+    with pytest.raises(RunError, match="3 runs in a row failed; the last one said: out of order"):
+        run_campaign(campaign, 0, 1, lambda: False)
+    assert sum(record.turns for record in campaign.records) == 3
+
+
+def test_a_failure_now_and_then_does_not_end_a_campaign(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, [(1, 1)], seed=1, options=[])
+    trace = tmp_path / "failed"
+    program = f"from pathlib import Path; p = Path({str(trace)!r}); f = p.exists(); "
+    with_command(campaign, program + "p.unlink() if f else p.touch(); raise SystemExit(f)")
+    turns = campaign.records[0]
+    run_campaign(campaign, 0, 1, lambda: turns.turns >= 8)
+    assert turns.turns >= 8
+
+
+def test_two_campaigns_in_one_folder_are_refused(tmp_path: Path, capsys: Any) -> None:
+    folder = tmp_path / "campaign"
+    folder.mkdir()
+    lock = FolderLock(folder)
+    words = ["--stages", "1-1", "--engine", "nes-py", "--log-path", str(tmp_path)]
+    assert main(words) == 2
+    sentence = f"train.py: {folder} is in use by another run; end that one first.\n"
+    assert capsys.readouterr().err == sentence
+    lock.release()
+    (folder / "campaign.json").write_text("{")
+    assert main(words) == 2
+    assert "is not the record of a campaign" in capsys.readouterr().err
+    assert main([*words, "--run-name", "x", "--log-path", "/proc/logs"]) == 2
+    assert capsys.readouterr().err.startswith("train.py: /proc/logs/x cannot be written to: ")
+
+
+CAMPAIGN = """
+import sys, pathlib
+sys.path.insert(0, ".")
+from tests.test_campaign import Campaign, run_campaign, with_command
+program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+campaign = Campaign(pathlib.Path(sys.argv[1]), [(1, 1)], 1, [])
+run_campaign(with_command(campaign, program), 0, 1, lambda: False)
+"""
+
+
+def test_a_killed_campaign_leaves_no_run_behind(tmp_path: Path) -> None:
+    campaign = subprocess.Popen([sys.executable, "-c", CAMPAIGN, str(tmp_path)])
+    log = tmp_path / "1-1.log"
+    while not (log.exists() and log.read_text().endswith("\n")):
+        assert campaign.poll() is None
+        time.sleep(0.05)
+    run = Path("/proc", log.read_text().strip())
+    assert run.exists()
+    campaign.kill()
+    campaign.wait()
+    begun = time.monotonic()
+    while run.exists() and "State:\tZ" not in (run / "status").read_text():
+        assert time.monotonic() - begun < 10
+        time.sleep(0.05)
 
 
 @pytest.mark.slow
