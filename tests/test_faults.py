@@ -1,6 +1,9 @@
 """Broken games and numbers that are not finite: dropped, counted, told, and never learned from."""
 
 import dataclasses
+import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,8 @@ from mario_a3c.model import ActorCritic, ModelSpec
 from mario_a3c.optim import make_state
 from mario_a3c.shared import Shared
 from mario_a3c.worker import Learner, WorkerReport, begin_to_play, train_in_memory
-from tests.small import CPU, small_config
+from tests.disks import fill, small_disk
+from tests.small import CPU, small_config, small_shared
 
 STEPS = 400
 
@@ -144,6 +148,31 @@ def test_weights_with_which_nothing_can_be_computed_end_the_run_with_the_cause()
     assert run.shared.updates == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_worker_that_is_killed_at_any_moment_leaves_sound_weights_and_right_counters():
+    run = Run("Game", num_global_steps=1e9)
+    shared = run.shared.share()
+    earlier = 0
+    for attempt in range(30):
+        worker = os.fork()
+        if worker == 0:
+            run.train()
+        moment = time.monotonic() + 10
+        while shared.updates < earlier + 2 and time.monotonic() < moment:
+            time.sleep(0.001)
+        time.sleep(0.0007 * attempt)
+        os.kill(worker, signal.SIGKILL)
+        assert os.waitpid(worker, 0)[1] == signal.SIGKILL
+        assert shared.updates >= earlier + 2
+        earlier = shared.updates
+        assert shared.weights.isfinite().all()
+        assert all(part.isfinite().all() for part in shared.optimizer_state.values())
+        pushed = int(shared.optimizer_state["step"])
+        assert 0 <= pushed - shared.updates <= attempt + 1  # killed between a push and its count
+        # Every rollout is good for two updates; each death lost at most what one was good for.
+        assert 0 <= 2 * shared.steps // 16 - pushed <= 2 * (attempt + 1)
+
+
 def batch_of(learner: Learner) -> Any:
     """Return a batch to learn from, made by playing a sound game."""
     return begin_to_play(learner, 1).collect(0.9, 1.0)[0]
@@ -174,6 +203,18 @@ def test_an_update_that_is_not_finite_does_not_reach_the_shared_weights(part, nu
     assert run.shared.updates == run.config.epochs
     assert not torch.equal(run.shared.weights, before)
     assert run.shared.weights.isfinite().all()
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_a_gradient_that_is_not_finite_is_not_pushed_even_if_the_loss_is(number):
+    run = Run("Game")
+    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU)
+    batch, before = batch_of(learner), run.shared.weights.clone()
+    learner.model.get_parameter("value.weight").register_hook(lambda it: it.fill_(number))
+    learner.update(batch)
+    assert run.shared.dropped == run.config.epochs
+    assert run.shared.updates == run.shared.optimizer_state["step"] == 0
+    assert torch.equal(run.shared.weights, before)
 
 
 def test_updates_that_are_dropped_again_and_again_end_the_run_with_the_cause():
@@ -215,6 +256,26 @@ def test_an_evaluation_that_always_breaks_ends_the_run_with_the_games_own_messag
     run = Run("RaisesAtOnce")
     with pytest.raises(RunError, match=f"no cartridge, {MOST_FAULTS} times in a row"):
         run.evaluate(tmp_path)
+
+
+def test_an_evaluation_goes_on_when_the_disk_is_full_and_says_what_was_not_written(tmp_path):
+    config = small_config(engine="nes-py", max_episode_length=4, eval_episodes=1)
+    spec = ModelSpec((4, 84, 84), 7, lstm_size=8)
+    shared = small_shared(config, spec)
+
+    def stop_after_one() -> None:
+        shared.stop[0] = any(isinstance(report, Evaluation) for report in pipe.sent)
+
+    pipe = Pipe(stop_after_one)
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        fill(disk)
+        evaluate(config, spec, shared, 1, disk, float("-inf"), pipe)  # type: ignore[arg-type]
+        assert [path.name for path in disk.rglob("*") if path.is_file()] == ["filler"]
+    first, second, evaluation = pipe.sent
+    assert first.text == "The best agent could not be saved: No space left on device."
+    assert second.text.startswith("No video could be written: ")
+    assert not evaluation.kept
+    assert evaluation.video == ""
 
 
 def test_a_game_that_cannot_be_made_is_a_fault_of_the_game():

@@ -1,0 +1,63 @@
+"""One worker and one seed give the same weights to the last bit, and the same evaluation."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from mario_a3c.config import RunConfig
+from mario_a3c.evaluate import Evaluation, Evaluator
+from mario_a3c.model import ActorCritic
+from tests.alone import spec_of, train_alone
+from tests.mario import on_both_engines
+from tests.small import small_config
+
+UPDATES = 200
+
+
+def mario_config(engine: str, seed: int = 5) -> RunConfig:
+    """Return settings with which 200 updates need few steps: 25 rollouts of 2 games by 4 steps."""
+    return small_config(
+        engine=engine,
+        seed=seed,
+        num_local_steps=4,
+        epochs=4,
+        minibatches=2,
+        num_global_steps=UPDATES,  # 8 steps a rollout, 8 updates from it
+        normalize_advantages=True,
+        precision="auto",
+        max_episode_length=9,
+        retry_fraction=0.5,
+    )
+
+
+def weights_after_training(config: RunConfig, folder) -> np.ndarray:
+    model, reports = train_alone(config, folder)
+    assert len(reports.taken) * config.epochs * config.minibatches == UPDATES
+    assert reports.episodes
+    return torch.cat([part.detach().flatten() for part in model.parameters()]).numpy()
+
+
+@on_both_engines
+def test_one_worker_and_one_seed_give_the_same_weights_after_200_updates(engine, tmp_path):
+    first = weights_after_training(mario_config(engine), tmp_path)
+    second = weights_after_training(mario_config(engine), tmp_path)
+    assert first.tobytes() == second.tobytes()
+    other = weights_after_training(mario_config(engine, seed=6), tmp_path)
+    assert first.tobytes() != other.tobytes()
+
+
+@on_both_engines
+def test_the_same_seed_gives_the_same_evaluation(engine):
+    config = dataclasses.replace(mario_config(engine), eval_episodes=3, max_episode_length=12)
+    torch.manual_seed(1)
+    agent = ActorCritic(spec_of(config))
+
+    def evaluation(seed: int) -> Evaluation:
+        evaluator = Evaluator(config, agent.spec, seed)
+        evaluator.model.load_state_dict(agent.state_dict())
+        torch.manual_seed(seed)
+        return dataclasses.replace(evaluator.play(0), seconds=0.0)
+
+    assert evaluation(3) == evaluation(3)
+    assert evaluation(3) != evaluation(4)
