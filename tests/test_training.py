@@ -13,6 +13,7 @@ import torch
 from mario_a3c.checkpoint import load_agent
 from mario_a3c.shared import STEPS, UPDATES
 from tests.disks import fill, small_disk
+from tests.pipes import read_by_somebody
 from tests.runs import TrainRun
 
 ROLLOUT = 32  # steps: 2 games, 16 each
@@ -67,7 +68,8 @@ def test_closing_the_terminal_ends_a_run_with_one_clean_save(start):
         terminal=theirs,
     )
     os.close(theirs)
-    run.until_it_trains()
+    with read_by_somebody(ours):
+        run.until_it_trains()
     os.close(ours)
     assert run.end() < ENDS_WITHIN
     assert run.process.returncode == 128 + signal.SIGHUP
@@ -210,7 +212,8 @@ def test_a_game_that_hangs_is_ended_and_replaced_until_it_does_not(start, tmp_pa
         game="Hangs",
         environment={"BROKEN_GAMES": str(hang)},
     )
-    run.until_it_says("worker 0 was ended: its environment hung for more than 0.5 s; another")
+    for name in ("worker 0", "evaluation"):
+        run.until_it_says(f"{name} was ended: its environment hung for more than 0.5 s; another")
     hang.unlink()
     run.end()
     assert run.process.returncode == 0
