@@ -1,14 +1,15 @@
 """Whether a long run stays as it began: memory, file descriptors, speed, files on the disk.
 
-    python benchmarks/soak.py --minutes 45 [--out logs/soak.json] [-- train.py options]
+    python benchmarks/soak.py --minutes 50 --out logs/soak.json [-- train.py options]
+    python benchmarks/soak.py --from logs/soak.json --page docs/reliability.md
 
 A real run of train.py on stage 1-1, two workers and the evaluation, is looked at every few seconds
 from outside. After the warm-up, the first quarter of the time is compared with the last. The exit
 status is 0 if nothing grew and nothing slowed down, 1 otherwise. As many videos as a run keeps are
 put into its folder at the start, so that each new one has to push an old one out.
 
-The machine may do other work besides: speed is judged per second of the processor cores that
-others left to the run.
+The machine may do other work besides: speed is judged per second of processor time that the
+workers got. The second command tells again what a soak saw, and renews the table in the page.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.files import TEMPORARY
+from mario_a3c.processes import stop_with_parent
 from mario_a3c.recording import KEEP as VIDEOS_KEPT
 from mario_a3c.resume import load_state, states
+from mario_a3c.tables import renew_table
 
 WORKERS = 2
 OPTIONS = (
@@ -93,29 +96,56 @@ def main() -> int:
     parser.add_argument("--warm-up", type=float, default=5.0, help="minutes that do not count")
     parser.add_argument("--every", type=float, default=10.0, help="seconds between two looks")
     parser.add_argument("--out", type=Path, help="file for everything that was seen, as JSON")
+    parser.add_argument("--from", dest="record", type=Path, help="tell what such a file says")
+    parser.add_argument("--page", type=Path, help="page whose table of the soak is renewed")
     parser.add_argument("options", nargs="*", help="further options of train.py, after --")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as logs:
-        command = [sys.executable, "train.py", *OPTIONS, "--log-path", logs, "--saved-path", logs]
-        run = subprocess.Popen(
-            [*command, *arguments.options], stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        folder = Path(logs, "run")
-        try:
-            samples, seen = watch(run, folder, 60 * arguments.minutes, arguments.every)
-            run.send_signal(signal.SIGINT)
-            status = run.wait(120)
-        finally:
-            if run.poll() is None:
-                os.killpg(run.pid, signal.SIGKILL)
-        end = {"status": status, "broken": broken_files(folder), "seen": seen}
+    if arguments.record is not None:
+        samples, end = read_record(arguments.record)
+    else:
+        samples, end = soak(60 * arguments.minutes, arguments.every, arguments.options)
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         record = {"end": end, "samples": [asdict(sample) for sample in samples]}
         arguments.out.write_text(json.dumps(record), "utf-8")
     text, good = account(samples, end, 60 * arguments.warm_up)
     print(text)
+    if arguments.page is not None:
+        renew_table(arguments.page, "soak", text)
     return 0 if good else 1
+
+
+def soak(
+    seconds: float, every: float, options: Sequence[str]
+) -> tuple[list[Sample], dict[str, Any]]:
+    """Train for so many seconds and return what was seen, and how it ended."""
+    with tempfile.TemporaryDirectory() as logs:
+        command = [sys.executable, "train.py", *OPTIONS, "--log-path", logs, "--saved-path", logs]
+        run = subprocess.Popen(
+            [*command, *options],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=stop_with_parent,
+        )
+        folder = Path(logs, "run")
+        try:
+            samples, seen = watch(run, folder, seconds, every)
+            run.terminate()
+            status = run.wait(120)
+        finally:
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
+        return samples, {"status": status, "broken": broken_files(folder), "seen": seen}
+
+
+def read_record(path: Path) -> tuple[list[Sample], dict[str, Any]]:
+    """Return what `--out` kept of a soak."""
+    record = json.loads(path.read_text("utf-8"))
+    samples = []
+    for sample in record["samples"]:
+        processes = {name: Look(**fields) for name, fields in sample["processes"].items()}
+        samples.append(Sample(**{**sample, "processes": processes}))
+    return samples, record["end"]
 
 
 def watch(
@@ -227,7 +257,9 @@ def account(samples: list[Sample], end: dict[str, Any], warm_up: float) -> tuple
         f"{platform.machine()}, {os.cpu_count()} cores; {warm[-1].time / 60:.0f} minutes, of which "
         f"the first {warm_up / 60:.0f} do not count; {len(warm)} looks; medians of the first and "
         "the last quarter. Others used "
-        f"{rate(warm, lambda sample: sample.others):.2f} cores on average.",
+        f"{rate(warm, lambda sample: sample.others):.2f} cores on average, the workers "
+        f"{rate(first, worker_seconds):.2f} in the first quarter and "
+        f"{rate(last, worker_seconds):.2f} in the last.",
         "",
         "| process | PSS, MiB | RSS, MiB | file descriptors | |",
         "| --- | --- | --- | --- | --- |",
@@ -250,7 +282,7 @@ def account(samples: list[Sample], end: dict[str, Any], warm_up: float) -> tuple
     for worker in range(WORKERS):
         lines.append(speed_row(f"worker {worker}, a second", first, last, worker_rate(worker)))
     lines.append(speed_row("both, a second", first, last, steps_rate))
-    lines.append(speed_row("both, a second of a core left by others", first, last, fair_rate))
+    lines.append(speed_row("both, a second of their processor time", first, last, fair_rate))
     if fair_rate(last) < (1 - SPEED_MAY_FALL) * fair_rate(first):
         faults.append(f"speed fell from {fair_rate(first):,.0f} to {fair_rate(last):,.0f}")
     lines += ["", "| files | seen in all | most at a time | |", "| --- | --- | --- | --- |"]
@@ -263,7 +295,7 @@ def account(samples: list[Sample], end: dict[str, Any], warm_up: float) -> tuple
         if written <= limit:
             faults.append(f"only {written} {kind} were there in all: none had to go")
     lines.append(f"| folder, MiB | | {warm[0].size:,.1f} → {warm[-1].size:,.1f} | |")
-    if end["status"] != 128 + signal.SIGINT:
+    if end["status"] != 128 + signal.SIGTERM:
         faults.append(f"it ended with status {end['status']}")
     faults += end["broken"]
     verdict = "nothing grew, nothing slowed down, nothing was left behind"
@@ -293,9 +325,13 @@ def steps_rate(samples: list[Sample]) -> float:
 
 
 def fair_rate(samples: list[Sample]) -> float:
-    """Return the agent steps in a second of a core that others left to the run."""
-    left = (os.cpu_count() or 1) - rate(samples, lambda sample: sample.others)
-    return steps_rate(samples) / left
+    """Return the agent steps in a second of processor time that the workers got."""
+    return steps_rate(samples) / rate(samples, worker_seconds)
+
+
+def worker_seconds(sample: Sample) -> float:
+    """Return the processor time that the workers have used."""
+    return sum(sample.processes[f"worker {index}"].seconds for index in range(WORKERS))
 
 
 def speed_row(
