@@ -36,6 +36,11 @@ def small_disk(folder: Path, size: int, options: str = "") -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def make_read_only(disk: Path) -> None:
+    """Let nothing more be written to a disk, as the kernel does when it finds it broken."""
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+
+
 def fill(disk: Path) -> Path:
     """Fill a disk to its last byte with a file, and return it."""
     filler = disk / "filler"

@@ -1,14 +1,16 @@
 """One worker and one seed give the same weights to the last bit, and the same evaluation."""
 
 import dataclasses
+import math
 
 import numpy as np
+import pytest
 import torch
 
 from mario_a3c.config import RunConfig
 from mario_a3c.evaluate import Evaluation, Evaluator
 from mario_a3c.model import ActorCritic
-from tests.alone import spec_of, train_alone
+from tests.alone import spec_of, task_config, train_alone
 from tests.mario import on_both_engines
 from tests.small import small_config
 
@@ -45,6 +47,19 @@ def test_one_worker_and_one_seed_give_the_same_weights_after_200_updates(engine,
     assert first.tobytes() == second.tobytes()
     other = weights_after_training(mario_config(engine, seed=6), tmp_path)
     assert first.tobytes() != other.tobytes()
+
+
+@pytest.mark.slow
+@on_both_engines
+def test_so_it_is_with_the_network_and_the_settings_that_stages_are_trained_with(engine, tmp_path):
+    config = task_config("SuperMarioBros", engine=engine, num_games=4)
+    rollouts = math.ceil(UPDATES / (config.epochs * config.minibatches))
+    steps = rollouts * config.num_games * config.num_local_steps
+    config = dataclasses.replace(config, num_global_steps=steps)
+    (first, reports), (second, _) = (train_alone(config, tmp_path) for _ in range(2))
+    assert len(reports.taken) == rollouts
+    for mine, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 @on_both_engines

@@ -1,13 +1,18 @@
 """The resume states of a run: the newest good one counts, and a full disk costs none of them."""
 
+import itertools
+import os
+import pickle
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from mario_a3c.checkpoint import CheckpointError
+from mario_a3c.checkpoint import LARGEST_FILE, CheckpointError, to_bytes
 from mario_a3c.resume import load_state, save_state, states
-from tests.disks import largest_file, small_disk
+from tests.disks import largest_file, make_read_only, small_disk
 
 
 def save(folder: Path, step: int, size: int = 10, keep: int = 3) -> None:
@@ -80,3 +85,80 @@ def test_a_state_that_has_no_room_at_all_leaves_the_newest_one(tmp_path):
         with pytest.raises(OSError, match="No space left"):
             save(disk, 4, size=300_000)
         assert load_state(disk)[1] == {"step": 2}
+
+
+def test_a_disk_that_becomes_read_only_leaves_the_states_and_is_told_as_such(tmp_path):
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        for step in (1, 2):
+            save(disk, step)
+        make_read_only(disk)
+        with pytest.raises(OSError, match="Read-only file system"):
+            save(disk, 3, keep=1)
+        assert load_state(disk)[1] == {"step": 2}
+        assert saved_steps(disk) == [2, 1]
+
+
+def save_until_call(number: int, folder: Path) -> None:
+    """Save a state, and be gone right before so many calls of the operating system were made."""
+    calls = itertools.count()
+
+    def note(_frame: object, event: str, function: Any) -> None:
+        if event == "c_call" and function.__module__ == "posix" and next(calls) == number:
+            os._exit(1)
+
+    sys.setprofile(note)
+    save(folder, 3, keep=2)
+    os._exit(0)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_run_that_is_gone_before_any_call_of_a_save_leaves_the_last_state_or_the_new(tmp_path):
+    found = []
+    for call in itertools.count():
+        folder = tmp_path / str(call)
+        folder.mkdir()
+        for step in (1, 2):
+            save(folder, step)
+        child = os.fork()
+        if child == 0:
+            save_until_call(call, folder)
+        _, status = os.waitpid(child, 0)
+        _, metadata, passed_over = load_state(folder)
+        assert passed_over == []
+        assert len(states(folder)) >= 2
+        found.append(metadata["step"])
+        if status == 0:
+            break
+    assert found == sorted(found)
+    assert set(found) == {2, 3}
+    assert len(found) >= 10
+
+
+class Bomb:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (3,)
+
+
+def test_a_state_from_elsewhere_is_believed_no_more_than_an_agent(tmp_path):
+    save(tmp_path, 1)
+    newer = tmp_path / "resume-000000000002.safetensors"
+
+    def reason() -> str:
+        _, metadata, (sentence,) = load_state(tmp_path)
+        assert metadata == {"step": 1}
+        return sentence
+
+    newer.write_bytes(pickle.dumps(Bomb()))
+    assert "no header of ours" in reason()
+    newer.write_bytes(to_bytes({"weights": torch.tensor([1.0, torch.nan])}, {}))
+    assert "not all finite" in reason()
+    with newer.open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    assert "has more than 1024 MiB" in reason()
+    newer.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    save(tmp_path / "elsewhere", 2)
+    newer.symlink_to(tmp_path / "elsewhere" / newer.name)
+    assert "link out of its folder" in reason()
