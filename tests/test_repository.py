@@ -1,6 +1,7 @@
 """What a fresh clone relies on before any of our code runs."""
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -90,3 +91,11 @@ def test_make_finds_a_python_of_pyenv_that_is_not_on_the_path(bare_clone):
     write_command(python, f'echo "$@" >> "{bare_clone}/calls"')
     make_install(bare_clone)
     assert "-m venv --clear .venv" in (bare_clone / "calls").read_text()
+
+
+def test_every_promise_of_reliability_names_tests_that_exist():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text("utf-8")))
+    texts = [path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py")]
+    there = {name for text in texts for name in re.findall(r"^ *def (test_\w+)", text, re.M)}
+    assert len(named) > 50
+    assert named <= there
