@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mario_a3c.processes import stop_with_parent
 from mario_a3c.resume import load_state, states
 
 ROOT = Path(__file__).parent.parent
@@ -173,8 +174,12 @@ class TrainRun:
 
 
 def become_ordinary(terminal: int | None) -> None:
-    """Be stopped by Ctrl-C, whoever started the tests, and have a terminal if one is given."""
+    """Be stopped by Ctrl-C, whoever started the tests, and have a terminal if one is given.
+
+    A run does not outlive tests that are killed.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    stop_with_parent()
     if terminal is not None:
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
