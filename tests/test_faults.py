@@ -269,7 +269,7 @@ def test_an_evaluation_goes_on_when_the_disk_is_full_and_says_what_was_not_writt
     pipe = Pipe(stop_after_one)
     with small_disk(tmp_path / "disk", 2**20) as disk:
         fill(disk)
-        evaluate(config, spec, shared, 1, disk, float("-inf"), pipe)  # type: ignore[arg-type]
+        evaluate(config, spec, shared, 1, disk, float("-inf"), 0.0, pipe)  # type: ignore[arg-type]
         assert [path.name for path in disk.rglob("*") if path.is_file()] == ["filler"]
     first, second, evaluation = pipe.sent
     assert first.text == "The best agent could not be saved: No space left on device."
