@@ -98,11 +98,16 @@ def test_every_preset_builds_its_network_and_takes_an_update(name, tmp_path):
     wanted = RunConfig(preset=name).env_name if name.startswith(("mario", "reference")) else name
     generic = {"gymnasium": "MountainCar-v0", "atari": "ALE/Breakout-v5"}
     config = task_config(generic.get(wanted, wanted), preset=name)
-    one_rollout = config.num_local_steps * config.num_games
+    games = min(config.num_games, 4)
     way = Trace(1, 1, seed=0, noops=0, completed=True, buttons=bytes(64))
     (tmp_path / "1-1.jsonl").write_text(f"{way.to_json()}\n")
     small = dataclasses.replace(
-        config, num_global_steps=one_rollout, engine="auto", paths=str(tmp_path)
+        config,
+        num_games=games,
+        epochs=1,
+        num_global_steps=config.num_local_steps * games,  # one rollout
+        engine="auto",
+        paths=str(tmp_path),
     )
     model, reports = train_alone(small, tmp_path)
     (report,) = reports.taken
