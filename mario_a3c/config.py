@@ -173,7 +173,7 @@ class RunConfig:
     # Several stages.
 
     stages: str = ""
-    """Train several stages one after another, for example 1-1,1-2,4-*; see docs/results.md."""
+    """Train several stages one after another, for example 1-1,1-2,4-*; see docs/stages.md."""
     all_stages: bool = False
     """Train all 32 stages; the same as --stages all."""
     stage_hours: float = 0.25
