@@ -23,8 +23,8 @@ PANELS = {
     "steps_per_second": "agent steps a second",
     "steps": "agent steps until solved",
     "seconds": "seconds until solved",
-    "cpu_seconds": "processor seconds until solved",
-    "staleness": "updates between pull and push",
+    "cpu_seconds": "CPU seconds until solved",
+    "staleness": "staleness, updates",
 }
 
 
