@@ -13,8 +13,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,15 @@ class Campaign:
         self.records = [known.get(stage) or StageRecord(*stage, seed=seed) for stage in stages]
         self._others = [record for stage, record in known.items() if stage not in set(stages)]
 
-    def next_record(self) -> StageRecord | None:
-        """Return the unsolved stage with the fewest turns, or None if all are solved."""
-        unsolved = [record for record in self.records if not record.solved]
+    def next_record(self, busy: Collection[str] = ()) -> StageRecord | None:
+        """Return the unsolved stage with the fewest turns, or None if there is none.
+
+        Args:
+            busy: names of stages that have their turn.
+        """
+        unsolved = [
+            record for record in self.records if not record.solved and record.name not in busy
+        ]
         return min(unsolved, key=lambda record: record.turns, default=None)
 
     def save(self) -> None:
@@ -122,7 +129,7 @@ class Campaign:
         """
         begun, earlier = time.monotonic(), record.seconds
         command, folder = self.command(record, hours)
-        with self._log(record).open("a", encoding="utf-8") as log:
+        with self.log(record).open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 command,
                 stdout=log,
@@ -133,7 +140,7 @@ class Campaign:
             try:
                 while process.poll() is None:
                     record.seconds = earlier + time.monotonic() - begun
-                    record.status = _read_status(folder) or record.status
+                    self.take_status(record, folder)
                     refresh()
                     if interrupted():
                         process.terminate()
@@ -144,22 +151,49 @@ class Campaign:
                 if process.poll() is None:
                     process.terminate()
                     process.wait()
+        self.end_turn(record, folder, None if interrupted() else process.returncode)
+
+    def take_status(self, record: StageRecord, folder: Path) -> None:
+        """Read how the run of a stage stands."""
         record.status = _read_status(folder) or record.status
+
+    def end_turn(self, record: StageRecord, folder: Path, status: int | None) -> None:
+        """Note what came of a turn.
+
+        Args:
+            record: the stage.
+            folder: of its run.
+            status: with which the run ended, None for a turn that was broken off and counts not.
+
+        Raises:
+            RunError: several runs in a row have failed.
+        """
+        self.take_status(record, folder)
         record.solved = bool(record.status.get("solved"))
-        if not interrupted() and not record.solved:
+        if status is not None and not record.solved:
             record.turns += 1
         self.save()
-        self._failures = 0 if interrupted() or process.returncode == 0 else self._failures + 1
+        if status is not None:
+            self._failures = self._failures + 1 if status else 0
         if self._failures >= MOST_FAILURES:
-            last = self._log(record).read_text("utf-8").strip().rpartition("\n")[2]
+            last = self.log(record).read_text("utf-8").strip().rpartition("\n")[2]
             raise RunError(f"{self._failures} runs in a row failed; the last one said: {last}")
 
-    def _log(self, record: StageRecord) -> Path:
+    def log(self, record: StageRecord) -> Path:
         """Return the file that holds what the runs of a stage print."""
         return self.folder / f"{record.name}.log"
 
-    def command(self, record: StageRecord, hours: float) -> tuple[list[str], Path]:
-        """Return the command of a stage's turn of so many hours, and the folder of its run."""
+    def command(
+        self, record: StageRecord, hours: float, home: Path | None = None
+    ) -> tuple[list[str], Path]:
+        """Return the command of a stage's turn of so many hours, and the folder of its run.
+
+        Args:
+            record: the stage.
+            hours: length of the turn.
+            home: where the command finds the campaign's folder, if that is somewhere else.
+        """
+        home = home or self.folder
         program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
         program += ["--world", str(record.world), "--stage", str(record.stage)]
         seed = record.seed + record.turns // TURNS_PER_SEED
@@ -168,11 +202,12 @@ class Campaign:
         folder = self.folder / record.run
         if states(folder):
             spent = float(_read_status(folder).get("seconds", 0.0)) / 3600
-            return [*program, "--resume", str(folder), "--hours", str(spent + hours)], folder
+            there = str(home / folder.name)
+            return [*program, "--resume", there, "--hours", str(spent + hours)], folder
         while folder.exists():  # a run that ended before its first state
             folder = folder.with_name(folder.name + "-again")
             record.run = folder.name
-        new = ["--log-path", str(self.folder), "--run-name", record.run, "--hours", str(hours)]
+        new = ["--log-path", str(home), "--run-name", record.run, "--hours", str(hours)]
         agent = self._start_from(record.world, record.stage)
         if agent is not None:
             new += ["--load-from", str(agent)]
@@ -202,31 +237,48 @@ def run_campaign(
         RunError: several runs in a row have failed.
     """
     begun = time.monotonic()
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    live = Live(console=console, refresh_per_second=1) if console.is_terminal else None
-    with live or contextlib.nullcontext():
+    with shown(campaign) as show:
         while not interrupted():
             left = hours - (time.monotonic() - begun) / 3600 if hours else stage_hours
             record = campaign.next_record()
             if record is None or left <= 0:
                 break
 
-            def refresh(current: StageRecord = record) -> None:
-                if live is not None:
-                    live.update(table(campaign.records, current))
-
+            refresh = partial(show, {record.name})
             campaign.take_turn(record, min(left, stage_hours), refresh, interrupted)
-            if live is None:
+            show(set())
+
+
+Show = Callable[[set[str]], None]
+"""Called with the names of the stages that have their turn."""
+
+
+@contextlib.contextmanager
+def shown(campaign: Campaign) -> Iterator[Show]:
+    """Show a table of all stages: live in a terminal, and elsewhere a line after each turn."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=1) as live:
+            yield lambda current: live.update(table(campaign.records, current))
+        return
+    before: set[str] = set()
+
+    def tell(current: set[str]) -> None:
+        for record in campaign.records:
+            if record.name in before - current:
                 print("  ".join(_row(record)), flush=True)
-    if live is None:
-        console.print(table(campaign.records, None))
+        before.clear()
+        before.update(current)
+
+    yield tell
+    console.print(table(campaign.records, set()))
 
 
-def table(records: Sequence[StageRecord], current: StageRecord | None) -> Table:
-    """Return a table of all stages; the one that is being trained is marked."""
+def table(records: Sequence[StageRecord], current: set[str]) -> Table:
+    """Return a table of all stages; those that are being trained are marked."""
     shown = Table("stage", "state", "turns", "time", "steps", "mean x", "completed", "evaluation")
     for record in records:
-        shown.add_row(*_row(record, running=record is current))
+        shown.add_row(*_row(record, running=record.name in current))
     return shown
 
 

@@ -123,6 +123,27 @@ def outline(spec: ModelSpec) -> ActorCritic:
     return model
 
 
+def publish(best: Path, target: Path) -> bool:
+    """Copy an agent to where a worse one stands, or none; return whether that was done.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if _score(best) <= _score(target):
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, best.read_bytes())
+    return True
+
+
+def _score(path: Path) -> float:
+    """Return the score of a saved agent; minus infinity where there is none that can be read."""
+    try:
+        return float(load_agent(path).metadata["evaluation"]["score"])
+    except (CheckpointError, KeyError, TypeError, ValueError):
+        return float("-inf")
+
+
 def round_to_half(weights: Tensor) -> None:
     """Round weights in place to what half precision keeps, so that a saved agent plays the same."""
     weights.copy_(weights.half())

@@ -12,13 +12,14 @@ from pathlib import Path
 from mario_a3c.audition import furthest_agent
 from mario_a3c.campaign import Campaign, run_campaign
 from mario_a3c.checkpoint import CheckpointError
-from mario_a3c.config import ConfigError, RunConfig
+from mario_a3c.cluster.child import run_on_cluster
+from mario_a3c.config import MOST_WORKERS, ConfigError, RunConfig
 from mario_a3c.display import Display
 from mario_a3c.faults import RunError
 from mario_a3c.files import FolderInUseError, FolderLock
 from mario_a3c.monitor import Monitor
 from mario_a3c.notices import say
-from mario_a3c.preparation import check_resumed, chosen_engine, prepare, resumed_settings
+from mario_a3c.preparation import check_ray, check_resumed, chosen_engine, prepare, resumed_settings
 from mario_a3c.presets import settings_for
 from mario_a3c.processes import Interruption
 from mario_a3c.stages import parse_stages
@@ -27,6 +28,7 @@ from mario_a3c.ways import provide_ways
 from mario_a3c.words import read_options
 
 BAD_INPUT = 2
+SAVED_PATH = ("saved-path", "save-dir", "saved-models")
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:
@@ -46,6 +48,8 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         check_resumed(config, then)
     else:
         name, settings = settings_for(wanted)
+        if wanted.ray:  # workers fill the cores of a cluster, unless fewer are asked for
+            settings = {**settings, "num_processes": MOST_WORKERS}
         config = _read(arguments, dataclasses.replace(RunConfig(), **settings))
         config = dataclasses.replace(config, preset=name)
     config.validate()
@@ -123,6 +127,10 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         "run-name",
     ):
         own.add_argument(f"--{name}")
+    if config.ray:  # the head sees to these
+        check_ray(config.ray)
+        for name in ("ray", "num-processes", "num-workers", *SAVED_PATH):
+            own.add_argument(f"--{name}")
     _, options = own.parse_known_args([_dashed(word) for word in arguments])
     folder = Path(config.log_path) / (config.run_name or "campaign")
 
@@ -136,7 +144,10 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         campaign = Campaign(folder, stages, config.seed, options, start_from)
         _lock = FolderLock(folder)
         say(f"A campaign over {len(stages)} stages in {folder}; the same command continues it.")
-        run_campaign(campaign, config.hours, config.stage_hours, lambda: bool(interruption))
+        if config.ray:
+            run_on_cluster(campaign, config, lambda: bool(interruption))
+        else:
+            run_campaign(campaign, config.hours, config.stage_hours, lambda: bool(interruption))
     except FolderInUseError as error:
         raise ConfigError(f"{error}; end that one first.") from error
     except OSError as error:

@@ -25,6 +25,7 @@ ENGINES = ("auto", "native", "nes-py")
 DEVIATIONS = ("state", "free")
 DEVICES = ("auto", "cpu", "cuda")
 OPTIMIZERS = ("adam", "rmsprop")
+MOST_WORKERS = 1024
 PRECISIONS = ("auto", "float32", "bfloat16")
 REWARDS = ("ground", "reference")
 
@@ -181,6 +182,17 @@ class RunConfig:
     warm_start: bool = False
     """Start each stage from the finished agent of another stage that gets furthest in it."""
 
+    # Several machines; see docs/cluster.md.
+
+    ray: str = ""
+    """Train on a Ray cluster: its address, or local to start one on this machine. Workers fill
+    its cores; --num-processes caps them."""
+    ray_updates: int = 0
+    """Updates that a worker on a cluster makes on its own before it pushes what they changed; 0 for
+    those of a rollout, and 1 pushes every gradient into the shared optimizer."""
+    ray_ahead: int = 1
+    """Pushes that a worker on a cluster has under way while it goes on with older weights."""
+
     # The run.
 
     seed: int = 1
@@ -242,6 +254,11 @@ class RunConfig:
     def is_plain_a3c(self) -> bool:
         """Whether each rollout is used once and whole, as in the A3C paper."""
         return self.epochs == 1 and self.minibatches == 1
+
+    @property
+    def updates_together(self) -> int:
+        """Updates that a worker on a cluster pushes at once."""
+        return self.ray_updates or self.epochs * self.minibatches
 
     @property
     def unroll(self) -> int:
@@ -353,12 +370,14 @@ _NOT_NEGATIVE = (
     "anneal_steps",
     "hours",
     "stage_hours",
+    "ray_ahead",
+    "ray_updates",
 )
 
 
 # What no machine could do, or no float32 could hold: a state to resume from may ask for anything.
 _AT_MOST = {
-    "num_processes": 1024,
+    "num_processes": MOST_WORKERS,
     "num_games": 4096,
     "num_local_steps": 65_536,
     "epochs": 1000,

@@ -8,12 +8,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, outline
-from mario_a3c.config import ConfigError, RunConfig
+from mario_a3c.config import MOST_WORKERS, ConfigError, RunConfig
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import found_ways, make_env
 from mario_a3c.envs.gymnasium_tasks import TaskError
@@ -39,7 +40,10 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
         ConfigError: a setting is not possible here.
         CheckpointError: a file to start from or to go on from is missing, broken or does not fit.
     """
-    config = dataclasses.replace(config, device=_device(config.device))
+    if config.ray:
+        check_ray(config.ray)
+    else:
+        config = dataclasses.replace(config, device=_device(config.device))
     sentence = f"{config.task} is played."
     if config.is_mario:
         engine, sentence = chosen_engine(config)
@@ -110,7 +114,11 @@ def resumed_settings(wanted: RunConfig) -> RunConfig:
             f"The run in {folder} imports Python code, {imports}: if you trust it, say so with "
             f"{option} {imports}."
         )
-    return dataclasses.replace(then, resume=str(folder))
+    # Where it ran is no part of the run: it goes on where we are told to, and only there.
+    if bool(wanted.ray) != bool(then.ray):
+        processes = MOST_WORKERS if wanted.ray else RunConfig().num_processes
+        then = dataclasses.replace(then, num_processes=processes)
+    return dataclasses.replace(then, resume=str(folder), ray=wanted.ray)
 
 
 def check_resumed(config: RunConfig, then: RunConfig) -> None:
@@ -123,6 +131,15 @@ def check_resumed(config: RunConfig, then: RunConfig) -> None:
                 f"{option} {asked} is not possible with --resume: the run in {config.resume} has "
                 f"{option} {was}."
             )
+
+
+def check_ray(address: str) -> None:
+    """Raise `ConfigError` if there is no Ray to train on."""
+    if find_spec("ray") is None:
+        raise ConfigError(
+            f"--ray {address} needs Ray, which is not installed: run pip install '.[ray]' in the "
+            "project's folder."
+        )
 
 
 def _device(name: str) -> str:

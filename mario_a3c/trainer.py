@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mario_a3c.checkpoint import CheckpointError, load_agent
+from mario_a3c.checkpoint import CheckpointError, publish
 from mario_a3c.children import Children
+from mario_a3c.cluster.child import run_cluster
 from mario_a3c.config import RunConfig
 from mario_a3c.evaluate import Evaluation, evaluate
 from mario_a3c.faults import Notice, RunError
@@ -58,7 +59,7 @@ class Trainer:
         self.shared = Shared.begin(
             self.flat.values,
             make_state(config.optimizer, self.flat.values),
-            config.num_processes,
+            1 if config.ray else config.num_processes,
             statistics_size(spec.observation_shape),
         )
         self.notices = Notices(folder / "run.log")
@@ -157,17 +158,12 @@ class Trainer:
         Returns:
             the file that was written, or None.
         """
-        best = self.folder / "best.safetensors"
         target = Path(self.config.saved_path) / f"{self.config.task}.safetensors"
-        if _score(best) <= _score(target):
-            return None
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, best.read_bytes())
+            return target if publish(self.folder / "best.safetensors", target) else None
         except OSError as error:
             self.notices.say(f"The best agent could not be copied to {target}: {error.strerror}.")
             return None
-        return target
 
     def run(self, monitor: Monitor, show: Callable[[], None], interruption: Interruption) -> None:
         """Train until the steps are done, the task is solved, or somebody interrupts.
@@ -269,7 +265,9 @@ class Trainer:
         return steps_done or episodes_done or (self.config.until_solved and self.solved)
 
     def _start_all(self, children: Children) -> None:
-        for worker in range(self.config.num_processes):
+        if self.config.ray:
+            children.start("the cluster", run_cluster, self._cluster_arguments)
+        for worker in range(0 if self.config.ray else self.config.num_processes):
             children.start(_name(worker), train_in_memory, partial(self._worker_arguments, worker))
         if self.config.algorithm != "random":  # there is nothing to evaluate
             children.start(EVALUATION, evaluate, self._evaluation_arguments)
@@ -283,6 +281,9 @@ class Trainer:
         self.shared.inside[worker] = 0.0
         return self.config, self.spec, self.shared, worker, self._next_seed()
 
+    def _cluster_arguments(self) -> tuple[Any, ...]:
+        return self.config, self.spec, self.shared, self._next_seed()
+
     def _evaluation_arguments(self) -> tuple[Any, ...]:
         self.shared.inside[-1] = 0.0
         seed, began = self._next_seed(), time.monotonic() - self.seconds
@@ -291,9 +292,10 @@ class Trainer:
     def _end_hanging(self, children: Children) -> None:
         """End processes that have been inside the environment's code for too long."""
         limit, now = self.config.hang_limit, time.monotonic()
-        for worker, since in enumerate(self.shared.inside.tolist()):
+        *workers, _ = inside = self.shared.inside.tolist()
+        for worker, since in enumerate(inside):
             if 0 < since < now - limit:
-                name = _name(worker) if worker < self.config.num_processes else EVALUATION
+                name = _name(worker) if worker < len(workers) else EVALUATION
                 children.kill(name, f"its environment hung for more than {limit:g} s")
 
     def _take(self, monitor: Monitor, report: object) -> None:
@@ -311,11 +313,3 @@ class Trainer:
 
 def _name(worker: int) -> str:
     return f"worker {worker}"
-
-
-def _score(path: Path) -> float:
-    """Return the score of a saved agent; minus infinity where there is none that can be read."""
-    try:
-        return float(load_agent(path).metadata["evaluation"]["score"])
-    except (CheckpointError, KeyError, TypeError, ValueError):
-        return float("-inf")

@@ -33,6 +33,15 @@ def ways_file(folder: Path, config: RunConfig) -> Path:
     return folder / f"{config.world}-{config.stage}.jsonl"
 
 
+def content_of_ways(config: RunConfig) -> bytes:
+    """Return what a file has to hold that stands for all those a run learns from."""
+    if not learns_from_ways(config):
+        return b""
+    folder = Path(config.paths)
+    files = sorted(folder.rglob(ways_file(folder, config).name))
+    return b"".join(file.read_bytes() for file in files)
+
+
 def provide_ways(
     config: RunConfig, say: Callable[[str], None], interrupted: Callable[[], bool]
 ) -> None:

@@ -46,6 +46,24 @@ def test_unsolved_stages_take_turns_and_solved_ones_rest(tmp_path: Path) -> None
     assert campaign.next_record() is None
 
 
+def test_stages_that_have_their_turn_are_not_given_another_beside_it(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seed=1, options=[])
+    assert campaign.next_record({"1-1"}) is campaign.records[1]
+    assert campaign.next_record({"1-1", "1-2"}) is None
+
+
+def test_a_turn_elsewhere_finds_there_what_the_campaign_has_here(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, [(1, 1)], seed=1, options=[])
+    there = Path("there")
+    words, folder = campaign.command(campaign.records[0], 1, there)
+    assert folder == tmp_path / "1-1-seed1"
+    assert words[words.index("--log-path") + 1] == "there"
+    folder.mkdir()
+    (folder / "resume-000000000001.safetensors").touch()
+    words, _ = campaign.command(campaign.records[0], 1, there)
+    assert words[words.index("--resume") + 1] == "there/1-1-seed1"
+
+
 def test_a_campaign_remembers_what_it_did(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seed=1, options=[])
     campaign.records[0].solved = True
@@ -81,7 +99,8 @@ def test_a_stage_is_auditioned_for_by_the_agents_of_other_stages_that_fit() -> N
 def with_command(campaign: Campaign, program: str) -> Campaign:
     """Let all runs of a campaign be a few lines of Python instead of training."""
     command = [sys.executable, "-c", program]
-    campaign.command = lambda record, hours: (command, campaign.folder)  # type: ignore[method-assign]
+    replaced: Any = campaign
+    replaced.command = lambda record, hours, home=None: (command, campaign.folder)
     return campaign
 
 

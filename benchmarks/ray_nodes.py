@@ -1,0 +1,196 @@
+"""A Ray cluster of several nodes on one machine, each in a network namespace of its own.
+
+    python benchmarks/ray_nodes.py --nodes 2 -- python train.py --env-name CartPole-v1 --ray ADDRESS
+
+starts a head without cores and two nodes with one core each, runs the command at the head with the
+cluster's address for ADDRESS, and takes everything down again. ``--delay 5 --rate 1000`` gives
+every node a line with so many milliseconds each way and so many Mbit/s. Needs root, iproute2 and
+Ray. With ``--compare SECONDS`` the command is what follows ``train.py``; it is timed on the nodes
+and with as many workers in shared memory, in turns, and the steps per second of both are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+NETWORK, PORT = "10.213.77", 6379
+PREFIX = "a3c"
+WARM_UP = 20.0
+"""Seconds of learning that are not timed."""
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+def _inside(space: str, *words: str) -> list[str]:
+    return ["ip", "netns", "exec", space, *words]
+
+
+@contextlib.contextmanager
+def namespaces(nodes: int, delay: float, rate: float) -> Iterator[list[str]]:
+    """Make a namespace for the head, with a bridge, and one for each node, on a line to it."""
+    spaces = [f"{PREFIX}{os.getpid()}-{number}" for number in range(nodes + 1)]
+    head = spaces[0]
+    made = []
+    try:
+        for number, space in enumerate(spaces):
+            _ip("netns", "add", space)
+            made.append(space)
+            _ip("-n", space, "link", "set", "lo", "up")
+            if space == head:
+                _ip("-n", head, "link", "add", "bridge", "type", "bridge")
+                _ip("-n", head, "link", "set", "bridge", "up")
+                _ip("-n", head, "address", "add", f"{NETWORK}.1/24", "dev", "bridge")
+                continue
+            ours = f"node{number}"
+            _ip("-n", space, "link", "add", "eth0", "type", "veth", "peer", ours, "netns", head)
+            _ip("-n", head, "link", "set", ours, "master", "bridge", "up")
+            _ip("-n", space, "address", "add", f"{NETWORK}.{number + 1}/24", "dev", "eth0")
+            _ip("-n", space, "link", "set", "eth0", "up")
+            if delay or rate:
+                shape = ["netem", "delay", f"{delay}ms", *(["rate", f"{rate}mbit"] if rate else [])]
+                for place, line in ((space, "eth0"), (head, ours)):
+                    tc = ["tc", "qdisc", "add", "dev", line, "root", *shape]
+                    subprocess.run(_inside(place, *tc), check=True)
+        yield spaces
+    finally:
+        for space in made:
+            _ip("netns", "delete", space)
+
+
+@contextlib.contextmanager
+def cluster(nodes: int, delay: float = 0.0, rate: float = 0.0) -> Iterator[tuple[str, list[str]]]:
+    """Run a cluster; yields its address and the namespaces, the head's first.
+
+    Each node is a process group of its own, and ends when we do.
+    """
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    os.environ |= {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    address = f"{NETWORK}.1:{PORT}"
+    processes: list[subprocess.Popen[bytes]] = []
+    with namespaces(nodes, delay, rate) as spaces:
+        try:
+            for number, space in enumerate(spaces):
+                processes.append(start_node(space, number, address))
+            yield address, spaces
+        finally:
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+            for process in processes:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(20)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def start_node(space: str, number: int, address: str) -> subprocess.Popen[bytes]:
+    """Start Ray in a namespace: the head, number 0, without cores, or a node with one."""
+    words = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--block",
+        "--disable-usage-stats",
+    ]
+    words += ["--node-ip-address", f"{NETWORK}.{number + 1}"]
+    if number == 0:
+        words += ["--head", "--port", str(PORT), "--num-cpus", "0", "--include-dashboard", "false"]
+    else:
+        words += ["--address", address, "--num-cpus", "1"]
+    command = _inside(space, *words)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    if number == 0:
+        wait_for_head(space, address)
+    return process
+
+
+def wait_for_head(space: str, address: str) -> None:
+    """Wait until the head takes connections."""
+    code = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)"
+    for _ in range(240):
+        command = _inside(space, sys.executable, "-c", code, *address.split(":"))
+        if subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0:
+            return
+        time.sleep(0.5)
+    raise SystemExit("ray_nodes: the head did not start within two minutes.")
+
+
+def speed(command: Sequence[str], seconds: float) -> float:
+    """Train for so many seconds after a warm-up, and return the agent steps per second."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = ["--log-path", folder, "--saved-path", folder, "--run-name", "run"]
+        process = subprocess.Popen([*command, *where], stdout=subprocess.DEVNULL)
+        try:
+            begun = learned(process, Path(folder) / "run", 1)
+            begun = learned(process, Path(folder) / "run", begun[0] + WARM_UP)
+            end = learned(process, Path(folder) / "run", begun[0] + seconds)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+    return (end[1] - begun[1]) / (end[0] - begun[0])
+
+
+def learned(process: subprocess.Popen[bytes], folder: Path, after: float) -> tuple[float, int]:
+    """Wait until a run has steps and is so many seconds old; return its seconds and its steps."""
+    while process.poll() is None:
+        time.sleep(0.5)
+        with contextlib.suppress(OSError, ValueError):
+            status = json.loads((folder / "status.json").read_text())
+            if status["steps"] and status["seconds"] >= after:
+                return status["seconds"], status["steps"]
+    raise SystemExit(f"ray_nodes: the training ended by itself with {process.returncode}.")
+
+
+def compare(options: Sequence[str], seconds: float, arguments: argparse.Namespace) -> None:
+    """Time shared memory and the cluster in turns, and print the steps per second of each."""
+    train = [sys.executable, str(ROOT / "train.py"), *options, "--no-until-solved"]
+    figures: dict[str, list[float]] = {"memory": [], "cluster": []}
+    for _ in range(arguments.rounds):
+        count = str(arguments.nodes)
+        figures["memory"].append(speed([*train, "--num-processes", count], seconds))
+        with cluster(arguments.nodes, arguments.delay, arguments.rate) as (address, spaces):
+            command = _inside(spaces[0], *train, "--ray", address)
+            figures["cluster"].append(speed(command, seconds))
+        print({name: [round(figure, 1) for figure in both] for name, both in figures.items()})
+    means = {name: sum(both) / len(both) for name, both in figures.items()}
+    print(f"{means['cluster'] / means['memory']:.0%} of the speed of shared memory")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Run something on a Ray cluster in namespaces.")
+    parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--delay", type=float, default=0.0, help="milliseconds each way")
+    parser.add_argument("--rate", type=float, default=0.0, help="Mbit/s")
+    parser.add_argument("--compare", type=float, metavar="SECONDS")
+    parser.add_argument("--rounds", type=int, default=2, help="turns that each of the two has")
+    parser.add_argument("command", nargs="+")
+    arguments = parser.parse_args()
+    if arguments.compare:
+        compare(arguments.command, arguments.compare, arguments)
+        return
+    with cluster(arguments.nodes, arguments.delay, arguments.rate) as (address, spaces):
+        words = [address if word == "ADDRESS" else word for word in arguments.command]
+        raise SystemExit(subprocess.run(_inside(spaces[0], *words)).returncode)
+
+
+if __name__ == "__main__":
+    main()

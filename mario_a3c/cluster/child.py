@@ -1,0 +1,109 @@
+"""The child process of a run on a cluster, and its way in: the first place that imports Ray."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from mario_a3c.campaign import Campaign, shown
+from mario_a3c.checkpoint import publish
+from mario_a3c.config import MOST_WORKERS, RunConfig
+from mario_a3c.faults import RunError
+from mario_a3c.model import ModelSpec
+from mario_a3c.notices import say
+from mario_a3c.processes import STOP_SIGNALS
+from mario_a3c.shared import Shared
+
+LOCAL = "local"
+
+
+def run_cluster(
+    config: RunConfig, spec: ModelSpec, shared: Shared, seed: int, connection: Connection
+) -> None:
+    """Train on a cluster: the work of the one child that takes the workers' place.
+
+    Args:
+        config: the run.
+        spec: the network.
+        shared: in shared memory, with one row of counters and statistics.
+        seed: from which those of the workers are made.
+        connection: takes what the workers report.
+
+    Raises:
+        RunError: there is no such cluster, or the run cannot go on.
+    """
+    with connect(config.ray):
+        from mario_a3c.cluster.head import Head
+
+        Head(config, spec, shared, seed, connection).run()
+
+
+def run_on_cluster(campaign: Campaign, config: RunConfig, interrupted: Callable[[], bool]) -> None:
+    """Train the stages of a campaign on a cluster.
+
+    Args:
+        campaign: the stages.
+        config: what the command line asks for.
+        interrupted: asked often; true ends the campaign, saved.
+
+    Raises:
+        RunError: there is no such cluster, or no run can be started on it.
+    """
+    capped = config.num_processes < MOST_WORKERS
+    cores = config.num_processes if capped else RunConfig().num_processes
+    saved = Path(config.saved_path)
+
+    def keep(best: Path, name: str) -> None:
+        if best.exists():
+            publish(best, saved / f"mario-{name}.safetensors")
+
+    with connect(config.ray), shown(campaign) as show:
+        from mario_a3c.cluster.stages import StageCrew
+
+        crew = StageCrew(campaign, cores, keep, say)
+        crew.run(config.hours, config.stage_hours, interrupted, show)
+
+
+@contextmanager
+def connect(address: str) -> Iterator[None]:
+    """Be connected to a cluster; one that was started here ends with it.
+
+    Ray runs code for anyone who reaches it, so a token is asked for unless the environment says
+    ``RAY_AUTH_MODE=disabled``. A cluster that is started here gets a token of its own.
+
+    Args:
+        address: ``local``, or where a cluster runs that this machine is part of.
+
+    Raises:
+        RunError: there is none, or it does not let us in.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == LOCAL:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        # Ray would run the workers at 15, behind everything else on the machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    options = {"include_dashboard": False} if address == LOCAL else {}
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    try:
+        ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
+    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise RunError(
+            f"--ray {address} is not possible ({reason}); start Ray on this machine as "
+            "docs/cluster.md tells, and give the address that ray start prints"
+        ) from error
+    try:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # Ray has put some of its own in their place
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,36 @@
+"""What a run has learned and counted, as it goes from shared memory to a cluster and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from mario_a3c.normalization import merge
+from mario_a3c.shared import Shared
+
+State = dict[str, NDArray[Any]]
+"""``weights`` ``float32 [P]``, ``counters`` ``int64 [4]``, ``statistics`` ``float64 [3, K + 1]``,
+and the optimizer's state, each name of which begins with ``optimizer.``."""
+
+
+def state_of(shared: Shared) -> State:
+    """Return what a run has learned and counted, all workers together."""
+    state = {
+        "weights": shared.weights.numpy(),
+        "counters": shared.counters.sum(0).numpy(),
+        "statistics": merge(shared.statistics).numpy(),
+    }
+    for name, part in shared.optimizer_state.items():
+        state[f"optimizer.{name}"] = part.numpy()
+    return state
+
+
+def take_state(shared: Shared, state: State) -> None:
+    """Write into the first rows what `state_of` would return, and clear the others."""
+    parts = {"weights": shared.weights, "counters": shared.counters[0]}
+    parts["statistics"] = shared.statistics[0]
+    parts.update({f"optimizer.{name}": part for name, part in shared.optimizer_state.items()})
+    for name, part in parts.items():
+        part.copy_(torch.from_numpy(state[name].copy()))

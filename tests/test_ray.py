@@ -1,0 +1,202 @@
+"""Training on a real Ray cluster of this machine: nodes and actors come, go, and are killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mario_a3c.campaign import Campaign
+from mario_a3c.cluster.child import connect
+from mario_a3c.config import RunConfig
+from mario_a3c.faults import Notice, RunError
+from mario_a3c.flat import FlatParameters
+from mario_a3c.model import ActorCritic
+from mario_a3c.optim import make_state
+from mario_a3c.shared import Shared
+from mario_a3c.worker import WorkerReport
+from tests.alone import spec_of, task_config
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'"),
+    pytest.mark.timeout(900),
+]
+TOKEN = secrets.token_hex(32)
+WITHIN = 240.0
+"""Seconds that anything may take: a new process imports PyTorch, on a machine that is busy."""
+
+
+class Run:
+    """A run on a cluster, without the trainer: its head in a thread of this process."""
+
+    def __init__(self, config: RunConfig) -> None:
+        from mario_a3c.cluster.head import Head
+
+        spec = spec_of(config)
+        torch.manual_seed(1)
+        weights = FlatParameters(ActorCritic(spec)).values
+        state = make_state(config.optimizer, weights)
+        self.config, self.sent = config, list[Any]()
+        self.shared = Shared.begin(weights, state, 1, quantities=4)
+        self.failure: Exception | None = None
+        self.head = Head(config, spec, self.shared, 1, self)  # type: ignore[arg-type]
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.head.run()
+        except Exception as error:
+            self.failure = error
+
+    def send(self, report: Any) -> None:
+        self.sent.append(report)
+
+    def notices(self) -> str:
+        return "\n".join(report.text for report in self.sent if isinstance(report, Notice))
+
+    def wait(self, condition: Callable[[], bool]) -> float:
+        """Wait until something is so, and return the seconds that it took."""
+        begun = time.monotonic()
+        while not condition():
+            assert self.failure is None, self.failure
+            assert time.monotonic() - begun < WITHIN, self.notices()
+            time.sleep(0.1)
+        return time.monotonic() - begun
+
+    def goes_on(self) -> None:
+        """Wait until something more was learned, begun after now."""
+        updates = self.shared.updates
+        self.wait(lambda: self.shared.updates > updates + 50)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shared.stop[0] = 1
+        self.thread.join(WITHIN)
+        assert not self.thread.is_alive()
+
+
+def process_of(actor: str) -> int:
+    """Return a process of an actor's class on this test's cluster, known by its token."""
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            title = (folder / "cmdline").read_text() if folder.name.isdigit() else ""
+            ours = title.startswith("ray::") and f":{actor}" in title
+            if ours and TOKEN in (folder / "environ").read_text():
+                return int(folder.name)
+    raise AssertionError(f"there is no {actor}")
+
+
+def workers_of(run: Run) -> set[int]:
+    """Return the numbers of all workers that have reported a rollout."""
+    return {report.worker for report in run.sent if isinstance(report, WorkerReport)}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head node without cores for workers."""
+    before = dict(os.environ)
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
+    os.environ.update(RAY_worker_niceness="0", RAY_USAGE_STATS_ENABLED="0")
+    from ray.cluster_utils import Cluster  # reads the environment: the token has to be there
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    with connect(cluster.address):
+        yield cluster
+    cluster.shutdown()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.slow
+def test_a_run_uses_nodes_that_join_and_survives_all_that_can_be_lost(cluster):
+    config = task_config("CartPole-v1", ray="there", num_processes=8, num_global_steps=1e9)
+    with Run(config) as run:
+        shared = run.shared
+        assert shared.steps == 0
+        cluster.add_node(num_cpus=1)
+        run.wait(lambda: shared.updates > 0)
+        second = cluster.add_node(num_cpus=1)
+        run.wait(lambda: len(workers_of(run)) == 2)
+
+        os.kill(process_of("Worker"), signal.SIGKILL)
+        run.wait(lambda: "another one takes its place" in run.notices())
+        run.wait(lambda: len(workers_of(run)) == 3)
+
+        cluster.remove_node(second, allow_graceful=False)
+        run.wait(lambda: len(run.head.crew) == 1)
+        run.goes_on()
+
+        before = shared.updates
+        os.kill(process_of("Parameters"), signal.SIGKILL)
+        run.wait(lambda: "they begin again as of step" in run.notices())
+        run.goes_on()
+        assert shared.updates > before
+    assert run.failure is None
+    assert shared.weights.isfinite().all()
+    assert shared.updates % (config.epochs * config.minibatches) == 0
+    assert shared.steps % (config.num_local_steps * config.num_games) == 0
+
+
+def test_a_run_ends_when_its_steps_are_done(cluster):
+    cluster.add_node(num_cpus=1)
+    config = task_config("CartPole-v1", ray="there", num_processes=1, num_global_steps=1000)
+    with Run(config) as run:
+        run.thread.join(WITHIN)
+    assert run.failure is None
+    rollouts = len([report for report in run.sent if isinstance(report, WorkerReport)])
+    assert run.shared.steps == rollouts * config.num_local_steps * config.num_games >= 1000
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_go_on_ends_the_run_with_its_own_message(cluster):
+    cluster.add_node(num_cpus=1)
+    with Run(task_config("tests.broken_games:RaisesAtOnce-v0", ray="there", hidden=(8,))) as run:
+        run.thread.join(WITHIN)
+    assert isinstance(run.failure, RunError)
+    assert "no cartridge, 5 times in a row" in str(run.failure)
+
+
+@pytest.mark.slow
+def test_stages_have_their_turns_at_once_and_a_lost_one_goes_on_elsewhere(cluster, tmp_path):
+    from mario_a3c.cluster.stages import StageCrew
+
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    options = ["--lstm-size", "8", "--engine", "nes-py", "--save-interval", "5"]
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], 1, options)
+    said: list[str] = []
+    shown: list[set[str]] = []
+    finished = threading.Event()
+
+    def show(current: set[str]) -> None:
+        shown.append(current)
+        states = [len(list(tmp_path.glob(f"{name}-*/resume-*"))) for name in ("1-1", "1-2")]
+        if min(states) >= 2 and len(nodes) == 2:
+            cluster.remove_node(nodes.pop(), allow_graceful=False)
+        if "it goes on elsewhere" in " ".join(said) and not current & lost():
+            finished.set()
+
+    def lost() -> set[str]:
+        return {text[:3] for text in said if "was lost" in text}
+
+    crew = StageCrew(campaign, 2, lambda best, stage: None, said.append)
+    crew.run(0.0, 0.05, finished.is_set, show)
+    assert {"1-1", "1-2"} in shown
+    assert all(record.status["steps"] > 0 for record in campaign.records)
+    assert not list(tmp_path.glob("*-again"))
+    cluster.remove_node(nodes[0])
