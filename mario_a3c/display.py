@@ -74,7 +74,7 @@ class Display:
             "steps/s": f"{speed:,.0f}",
             "left": f"{_clock((total - steps) / speed)} at most" if speed else "?",
             "updates": f"{trainer.shared.updates:,}",
-            "episodes": f"{monitor.episodes:,}",
+            "episodes": f"{trainer.episodes:,}",
         }
         recent = monitor.recent()
         if "max_x" in recent:

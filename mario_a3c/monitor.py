@@ -37,9 +37,7 @@ class Monitor:
         self._recent: deque[Episode] = deque(maxlen=WINDOW)
         self._since = (time.monotonic(), steps)
         self.steps_per_second = 0.0
-        self.episodes = 0
         self.furthest = 0.0
-        self.completions = 0
         self.last_evaluation: Evaluation | None = None
 
     def add_config(self, config: dict[str, object]) -> None:
@@ -58,11 +56,9 @@ class Monitor:
                 self._figures[name].append(value)
         for episode in report.episodes:
             self._episodes.append(episode)
-            if not episode.figures.get("from_start"):
+            if not episode.figures.get("began_elsewhere"):
                 self._recent.append(episode)
-            self.episodes += 1
             self.furthest = max(self.furthest, episode.figures.get("max_x", -math.inf))
-            self.completions += int(episode.figures.get("completed", 0))
 
     def take_evaluation(self, evaluation: Evaluation) -> None:
         """Write the curves of an evaluation."""
@@ -121,7 +117,7 @@ def averages(episodes: Iterable[Episode]) -> dict[str, float]:
 
     Only those count that began where the task begins.
     """
-    episodes = [episode for episode in episodes if not episode.figures.get("from_start")]
+    episodes = [each for each in episodes if not each.figures.get("began_elsewhere")]
     if not episodes:
         return {}
     sums: dict[str, list[float]] = defaultdict(list)

@@ -18,7 +18,7 @@ from mario_a3c.model import Actor, ModelSpec, State
 from mario_a3c.normalization import RewardScaling
 from mario_a3c.returns import generalized_advantages
 
-FIGURES = ("max_x", "completed", "time", "end_reason", "from_start")
+FIGURES = ("max_x", "completed", "time", "end_reason", "began_elsewhere")
 """What a task may tell of an episode besides its return and length."""
 
 

@@ -14,8 +14,8 @@ from mario_a3c.rollout import Episode
 from mario_a3c.worker import WorkerReport
 
 
-def episode(x: float, completed: float = 0.0, from_start: float = 0.0) -> Episode:
-    figures = {"max_x": x, "completed": completed, "from_start": from_start}
+def episode(x: float, completed: float = 0.0, began_elsewhere: float = 0.0) -> Episode:
+    figures = {"max_x": x, "completed": completed, "began_elsewhere": began_elsewhere}
     return Episode(score=x / 100, length=100, figures=figures)
 
 
@@ -56,7 +56,7 @@ def test_the_figures_of_workers_and_evaluations_become_curves(tmp_path: Path) ->
 
 
 def test_episodes_that_began_elsewhere_do_not_count_in_the_averages() -> None:
-    assert averages([episode(500), episode(3161, 1.0, from_start=1.0)])["max_x"] == 500
+    assert averages([episode(500), episode(3161, 1.0, began_elsewhere=1.0)])["max_x"] == 500
     assert averages([]) == {}
 
 

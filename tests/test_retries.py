@@ -56,5 +56,5 @@ def test_without_retries_every_episode_begins_at_the_start_of_the_stage() -> Non
         *_, infos = env.step(np.full(2, RIGHT_RUNNING))
         if "final_info" in infos:
             assert (infos["x"][infos["_final_info"]] == 40).all()
-            assert not infos["final_info"]["from_start"].any()
+            assert not infos["final_info"]["began_elsewhere"].any()
     env.close()

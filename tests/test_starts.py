@@ -35,8 +35,8 @@ def test_an_episode_from_a_start_goes_on_like_the_recorded_one(engine):
         assert got[2][0] or (got[0] == expected[0]).all()
     final = got[4]["final_info"]
     assert final["completed"][0]
-    assert final["from_start"][0]
-    assert not expected[4]["final_info"]["from_start"][0]
+    assert final["began_elsewhere"][0]
+    assert not expected[4]["final_info"]["began_elsewhere"][0]
     assert final["buttons"][0] == trace.buttons
 
 
@@ -70,7 +70,7 @@ def test_the_asked_share_of_episodes_begins_at_a_start():
     env = MarioVectorEnv(8, 1, 1, engine="nes-py", noop_max=0, max_episode_steps=1)
     env.set_starts(starts, 0.5)
     env.reset(seed=0)
-    elsewhere = [env.step(same(0, 8))[4]["final_info"]["from_start"] for _ in range(12)]
+    elsewhere = [env.step(same(0, 8))[4]["final_info"]["began_elsewhere"] for _ in range(12)]
     assert 0.3 < np.mean(elsewhere) < 0.7
 
 

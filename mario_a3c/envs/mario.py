@@ -43,8 +43,9 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
     - ``final_obs``: object ``[B]``, the last observation of an ended game, else None
     - ``final_info``: dict of arrays ``[B]``, meaningful where the game ended: ``x``, ``max_x``,
       ``time``, ``score``, ``completed``, ``episode_return`` (float), ``episode_length`` (in
-      decisions), ``end_reason`` (`EndReason`), ``from_start`` (began at a `Start`), and, if
-      buttons are logged, ``buttons`` (object: bytes, one a frame since the start of the stage)
+      decisions), ``end_reason`` (`EndReason`), ``began_elsewhere`` (than at the start
+      of the stage: at a `Start`), and, if buttons are logged, ``buttons`` (object: bytes, one a
+      frame since the start of the stage)
     - ``_final_obs``, ``_final_info``: bool ``[B]``, which games ended
 
     Args:
@@ -132,7 +133,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         limits = Limits(max_actions, stall_limit, max_episode_steps)
         self._endings = Endings(num_envs, world, stage, limits)
         self._return = np.zeros(num_envs)
-        self._from_start = np.zeros(num_envs, dtype=np.bool_)
+        self._began_elsewhere = np.zeros(num_envs, dtype=np.bool_)
 
     @property
     def on_frame(self) -> FrameListener | None:
@@ -252,10 +253,10 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._endings.begin(games)
         starts = {game: self._draw_start(game) for game in games.tolist()}
         for game, start in starts.items():
-            self._from_start[game] = start is not None
+            self._began_elsewhere[game] = start is not None
             if start is not None:
                 self._begin_at(game, start, stack)
-        games = games[~self._from_start[games]]
+        games = games[~self._began_elsewhere[games]]
         if len(games):
             indices = games.tolist()
             self._consoles.reset(indices, [self._draw_noops(game) for game in indices])
@@ -317,7 +318,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         info["episode_return"] = self._return.copy()
         info["episode_length"] = self._endings.length.copy()
         info["end_reason"] = reason
-        info["from_start"] = self._from_start.copy()
+        info["began_elsewhere"] = self._began_elsewhere.copy()
         logs = self._consoles.logs
         if logs is not None:
             info["buttons"] = _where_ended(logs, ended)
