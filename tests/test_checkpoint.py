@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as serialize
 
@@ -285,12 +285,7 @@ def refused_or_loaded(path: Path, content: bytes) -> None:
 
 
 # FUZZ_EXAMPLES=10000 tries more; docs/reliability.md tells how many have been tried.
-FUZZ = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+FUZZ = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")))
 
 
 @FUZZ

@@ -294,7 +294,7 @@ ANYTHING = (
 )
 
 
-@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")), derandomize=True)
+@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")))
 @given(st.dictionaries(st.sampled_from([f.name for f in dataclasses.fields(RunConfig)]), ANYTHING))
 def test_no_stored_settings_do_more_than_be_refused(change):
     try:
