@@ -52,6 +52,8 @@ def parse(arguments: Sequence[str]) -> RunConfig:
             settings = {**settings, "num_processes": MOST_WORKERS}
         config = _read(arguments, dataclasses.replace(RunConfig(), **settings))
         config = dataclasses.replace(config, preset=name)
+    if config.use_gpu:
+        config = dataclasses.replace(config, device="cuda", use_gpu=False)
     config.validate()
     return config
 

@@ -170,6 +170,8 @@ class RunConfig:
     """Arithmetic of the convolutions: float32, bfloat16, or auto: bfloat16 where it is fast."""
     device: str = "auto"
     """Where the networks run: cpu, cuda, or auto: cuda if there is one."""
+    use_gpu: bool = False
+    """The same as --device cuda."""
 
     # Several stages.
 

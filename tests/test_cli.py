@@ -222,7 +222,7 @@ def test_a_folder_belongs_to_one_run_at_a_time(capsys, logs, run):
 def test_underscores_dashes_and_the_names_of_other_programs_are_understood():
     words = (
         "--lr 0.5 --tau 0.25 --beta 0.125 --num_processes 3 --save_interval 9 --saved_path here "
-        "--num_games=4 --action_set complex --total-steps 1e6"
+        "--num_games=4 --action_set complex --total-steps 1e6 --use_gpu"
     )
     config = parse(words.split())
     assert config.learning_rate == 0.5
@@ -234,6 +234,7 @@ def test_underscores_dashes_and_the_names_of_other_programs_are_understood():
     assert config.num_games == 4
     assert config.action_type == "complex"
     assert config.num_global_steps == 1e6
+    assert (config.device, config.use_gpu) == ("cuda", False)
 
 
 def test_the_reference_preset_is_the_textbook_and_options_override_it():
