@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -25,6 +24,7 @@ from mario_a3c.envs.traces import Trace
 from mario_a3c.files import write_atomically
 from mario_a3c.searchers import Report, Searchers, Task
 from mario_a3c.stages import parse_stages
+from mario_a3c.words import read_options
 
 FOUND_ALL, MISSING_SOME, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 SHORTEST_SLOT = 2.0
@@ -227,8 +227,9 @@ def _summary(exploration: Exploration) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Explore; return 0 if a way was found through every stage, 1 if not, 2 for bad input."""
-    options = tyro.cli(Options, args=arguments, prog="python -m mario_a3c.explore")
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        options = read_options(Options(), words, "python -m mario_a3c.explore")
         stages = parse_stages(options.stages)
         if options.processes < 1 or not 0 < options.seconds < float("inf"):
             raise ValueError("--processes and --seconds must be positive.")
@@ -236,7 +237,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not is_there:
             raise ValueError(f"Exploring needs the native engine: {reason}.")
         options.out.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        print(f"--out {options.out} cannot be made: {error.strerror}.", file=sys.stderr)
+        return BAD_INPUT
+    except ValueError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
     exploration = Exploration(options, stages)

@@ -18,13 +18,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import tyro
 from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
 
 from mario_a3c.envs.native_engine import NativeEngine, available
 from mario_a3c.envs.observation import downsample, grey
 from mario_a3c.equality_record import Record, Row
+from mario_a3c.stages import parse_stages
 from mario_a3c.tables import renew_table
+from mario_a3c.words import read_options
 
 A, B, SELECT, START, UP, DOWN, LEFT, RIGHT = (1 << bit for bit in range(8))
 PLAYERS = ("random", "scripted")
@@ -182,12 +183,8 @@ def cases(options: Options) -> list[Case]:
     Raises:
         ValueError: for a stage that is not in the game.
     """
-    if options.stages == "all":
-        stages = [(world, stage, False) for world in range(1, 9) for stage in range(1, 5)]
-    elif options.stages == "none":
-        stages = []
-    else:
-        stages = [(*_stage(name), False) for name in options.stages.split(",")]
+    named = [] if options.stages == "none" else parse_stages(options.stages)
+    stages = [(world, stage, False) for world, stage in named]
     if options.lost_levels:
         stages += [(1, stage, True) for stage in range(1, 5)]
     return [
@@ -195,13 +192,6 @@ def cases(options: Options) -> list[Case]:
         for world, stage, lost_levels in stages
         for player in PLAYERS
     ]
-
-
-def _stage(name: str) -> tuple[int, int]:
-    world, _, stage = name.strip().partition("-")
-    if world in tuple("12345678") and stage in tuple("1234"):
-        return int(world), int(stage)
-    raise ValueError(f"The stage {name!r} is not in the game; name them from 1-1 to 8-4.")
 
 
 def _row(case: Case, outcome: Outcome) -> Row:
@@ -220,12 +210,12 @@ def _row(case: Case, outcome: Outcome) -> Row:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, print a table, and return 0 if everything was equal, 1 if not, 2 for bad input."""
-    options = tyro.cli(Options, args=arguments, prog="python -m mario_a3c.verify_engine")
-    is_there, reason = available()
-    if not is_there:
-        print(f"There is no native engine to compare: {reason}.", file=sys.stderr)
-        return BAD_INPUT
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        options = read_options(Options(), words, "python -m mario_a3c.verify_engine")
+        is_there, reason = available()
+        if not is_there:
+            raise ValueError(f"There is no native engine to compare: {reason}.")
         if options.processes < 1 or options.frames < 1:
             raise ValueError("--processes and --frames must be positive.")
         if options.page and not options.record:

@@ -78,7 +78,8 @@ def test_a_comparison_fills_the_record_and_the_page_and_goes_on_from_the_record(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--stages", "9-1"), "'9-1' is not in the game"),
+        (("--stages", "9-1"), "Stage '9-1' is unknown"),
+        (("--frame", "9"), "The option --frame is unknown; see --help. Did you mean --frames?"),
         (("--frames", "0"), "--processes and --frames must be positive."),
         (("--processes", "0"), "--processes and --frames must be positive."),
         (("--page", "page.md"), "name a record as well"),

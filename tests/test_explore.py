@@ -63,7 +63,8 @@ def test_what_was_not_found_in_time_is_told(tmp_path, capsys):
         (["--seconds", "0"], "--processes and --seconds must be positive."),
         (["--seconds", "nan"], "--processes and --seconds must be positive."),
         (["--processes", "0"], "--processes and --seconds must be positive."),
-        (["--out", "/dev/null/ways"], "Not a directory"),
+        (["--out", "/dev/null/ways"], "--out /dev/null/ways cannot be made: Not a directory."),
+        (["--second", "9"], "The option --second is unknown; see --help. Did you mean --seconds?"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(options, told, tmp_path, capsys):
