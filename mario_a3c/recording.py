@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.engines import make_engine
+from mario_a3c.envs.traces import replay_pictures
 from mario_a3c.video import make_gif, write_video
 
 if TYPE_CHECKING:
@@ -75,11 +76,7 @@ class Recorder:
     def _pictures(self, buttons: bytes) -> Iterator[NDArray[np.uint8]]:
         """Play an episode again and yield its pictures, 60 a second of game time."""
         engine = make_engine(self._config.engine, self._config.world, self._config.stage, 1)
-        one = np.ones(1, dtype=np.int32)
-        unused = np.zeros((1, 84, 84), dtype=np.uint8)
-        for byte in buttons:
-            engine.step(np.array([byte], dtype=np.uint8), one, unused)
-            yield engine.screen(0)
+        yield from replay_pictures(engine, buttons)
         engine.close()
 
     def _rotate(self) -> None:
