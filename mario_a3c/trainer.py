@@ -29,7 +29,7 @@ from mario_a3c.notices import Notices
 from mario_a3c.optim import make_state
 from mario_a3c.processes import Interruption
 from mario_a3c.resume import load_state, save_state
-from mario_a3c.shared import COLUMNS, STEPS, Shared
+from mario_a3c.shared import COLUMNS, FAULTS, STEPS, Shared
 from mario_a3c.worker import WorkerReport, train_in_memory
 
 CURVE_INTERVAL = 5.0
@@ -297,6 +297,9 @@ class Trainer:
             if 0 < since < now - limit:
                 name = _name(worker) if worker < len(workers) else EVALUATION
                 children.kill(name, f"its environment hung for more than {limit:g} s")
+                self.shared.inside[worker] = 0.0  # it has been dealt with
+                if worker < self.config.num_processes:  # it cannot count any more
+                    self.shared.counters[worker, FAULTS] += 1
 
     def _take(self, monitor: Monitor, report: object) -> None:
         if isinstance(report, WorkerReport):

@@ -179,7 +179,7 @@ def test_a_run_goes_on_when_the_disk_is_full_and_saves_when_it_is_not(start, tmp
         load_agent(run.folder / "best.safetensors")
 
 
-def test_a_game_that_hangs_is_ended_and_replaced_until_it_does_not(start, tmp_path):
+def test_a_game_that_hangs_is_ended_counted_and_replaced_until_it_does_not(start, tmp_path):
     hang = tmp_path / "hang"
     hang.touch()
     run = start(
@@ -192,6 +192,8 @@ def test_a_game_that_hangs_is_ended_and_replaced_until_it_does_not(start, tmp_pa
     hang.unlink()
     run.end()
     assert run.process.returncode == 0
+    told = sum("worker 0 was ended: its environment hung" in line for line in run.lines)
+    assert run.status()["environment_faults"] == told
     assert run.saved_steps()[0] >= 2000
 
 
