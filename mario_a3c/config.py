@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import types
 import typing
 from dataclasses import dataclass
@@ -284,6 +285,15 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, ready for JSON."""
         return dataclasses.asdict(self)
+
+    def without_places(self) -> RunConfig:
+        """Return these settings for others to read: without this machine's folders and addresses.
+
+        Of an agent that was started from, the file's name stays.
+        """
+        places = ("log_path", "saved_path", "run_name", "resume", "paths", "ray")
+        usual = {name: getattr(RunConfig, name) for name in places}
+        return dataclasses.replace(self, **usual, load_from=os.path.basename(self.load_from))
 
     def validate(self) -> None:
         """Raise `ConfigError` for the first value that is out of its range."""

@@ -239,7 +239,7 @@ def _keep(evaluation: Evaluation, evaluator: Evaluator, folder: Path, seconds: f
         "task": evaluator.config.task,
         "steps": evaluation.steps,
         "seconds": seconds,
-        "config": evaluator.config.to_dict(),
+        "config": evaluator.config.without_places().to_dict(),
         "evaluation": evaluation.to_dict(),
     }
     save_agent(folder / "best.safetensors", evaluator.model, metadata)

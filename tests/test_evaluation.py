@@ -1,6 +1,8 @@
 """What an evaluation writes down of the run that it belongs to."""
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
@@ -12,9 +14,10 @@ from tests.alone import spec_of, task_config
 EARLIER = 1000.0
 
 
-def test_an_agents_training_time_counts_what_came_before_a_resume(tmp_path):
-    config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5)
-    trainer = Trainer(config, spec_of(config), tmp_path)
+def best_agent(folder: Path, **settings: Any) -> dict[str, Any]:
+    """Evaluate a fresh network once and return what is written down of it."""
+    config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5, **settings)
+    trainer = Trainer(config, spec_of(config), folder)
     trainer.seconds = EARLIER
 
     def stop(_report: object) -> None:
@@ -26,5 +29,16 @@ def test_an_agents_training_time_counts_what_came_before_a_resume(tmp_path):
         evaluate(*arguments)
     finally:
         torch.set_num_threads(threads)
-    seconds = load_agent(tmp_path / "best.safetensors").metadata["seconds"]
-    assert EARLIER <= seconds < EARLIER + 100
+    return load_agent(folder / "best.safetensors").metadata
+
+
+def test_an_agents_training_time_counts_what_came_before_a_resume(tmp_path):
+    assert EARLIER <= best_agent(tmp_path)["seconds"] < EARLIER + 100
+
+
+def test_an_agent_tells_its_settings_but_nothing_of_the_machine_it_was_trained_on(tmp_path):
+    places = {"log_path": "/here/logs", "saved_path": "/here/agents", "resume": "/here/logs/run"}
+    config = best_agent(tmp_path, seed=7, load_from="/here/other.safetensors", **places)["config"]
+    assert (config["env_name"], config["seed"]) == ("CartPole-v1", 7)
+    assert config["load_from"] == "other.safetensors"
+    assert not any("here" in value for value in config.values() if isinstance(value, str))
