@@ -1,5 +1,6 @@
 """What a fresh clone relies on before any of our code runs."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -11,6 +12,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from mario_a3c.checkpoint import load_agent
+from mario_a3c.cli import parse
+from mario_a3c.config import RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -91,6 +96,21 @@ def test_make_finds_a_python_of_pyenv_that_is_not_on_the_path(bare_clone):
     write_command(python, f'echo "$@" >> "{bare_clone}/calls"')
     make_install(bare_clone)
     assert "-m venv --clear .venv" in (bare_clone / "calls").read_text()
+
+
+def test_the_readme_tells_how_its_agent_was_trained():
+    """If this fails, settings have changed or another agent is shipped: say what made that one."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    _, told = text.split("It was trained from nothing in ", 1)
+    steps, _, rest = told.partition(" steps, ")
+    command = re.search(r"^python train.py (.+)$", rest, re.M)
+    assert command is not None
+    agent = load_agent(ROOT / "saved_models" / "mario-1-1.safetensors").metadata
+    assert int(steps.replace(",", "")) == agent["steps"]
+    assert int(rest.split()[0]) == round(agent["seconds"] / 60)
+    config = parse(command[1].split())
+    chosen = {name: agent["config"][name] for name in ("engine", "device")}
+    assert dataclasses.replace(config, **chosen) == RunConfig.from_dict(agent["config"])
 
 
 def test_every_promise_of_reliability_names_tests_that_exist():
