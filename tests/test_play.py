@@ -176,7 +176,7 @@ def test_underscores_are_taken_for_dashes(agent, capsys):
         (["--checkpoint", "pole.safetensors"], "an agent for CartPole-v1, not for Super Mario"),
         (["--checkpoint", "wide.safetensors"], "12 actions, but its action set 'simple' has 7"),
         (["--checkpoint", "deep.safetensors"], "Mario's observations are (4, 84, 84)"),
-        (["--checkpoint", "flying.safetensors"], "cannot be played: --action-type 'fly' is unknown"),
+        (["--checkpoint", "flying.safetensors"], "played: --action-type 'fly' is unknown"),
         (["--checkpoint", "agent.safetensors", "--record", "."], "cannot be written"),
         (["--checkpoint", "agent.safetensors", "--trace", "agent.safetensors/t"], "cannot be"),
         (["--random", "--checkpoint", "agent.safetensors"], "leave --checkpoint out"),
