@@ -31,6 +31,7 @@ SETTINGS: dict[str, tuple[int, list[str]]] = {
     "sample reuse": (16, ALONE),
     "sample reuse, evaluated only once": (16, [*ALONE, "--eval-interval", "1e6"]),
     "default (sample reuse and found ways)": (16, []),
+    "default, 8 games": (8, ["--num-games", "8"]),
 }
 COLUMNS = (
     "engine",
