@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.native_engine import available
 from mario_a3c.envs.traces import Trace
 from mario_a3c.files import write_atomically
@@ -46,6 +47,9 @@ class Options:
     """Make ways shorter in the seconds that are left when every stage has one."""
     seed: int = 0
     """Another seed finds other ways."""
+    action_type: str = ""
+    """Press only what this action set can: right, simple, complex or pipes. For ways to learn from;
+    8-4 has none without the "down" of pipes and complex."""
     processes: int = os.cpu_count() or 1
     """How many stages are searched at the same time."""
     out: Path = Path("ways")
@@ -82,6 +86,8 @@ class Exploration:
 
     def __post_init__(self) -> None:
         """Line the stages up."""
+        name = self.options.action_type
+        self._allowed = controller_bytes(name).tobytes() if name else b""
         self.progress = {stage: Progress() for stage in self.stages}
         first = [stage for stage in _SLOWEST if stage in self.progress]
         self._unsearched = deque(first + [s for s in self.stages if s not in first])
@@ -106,14 +112,14 @@ class Exploration:
         if self._unsearched:
             stage = self._unsearched.popleft()
             self.progress[stage].running = True
-            return Task(*stage, self.options.seed, b"", left)
+            return Task(*stage, self.options.seed, b"", left, self._allowed)
         if not (self._to_shorten and self.options.shorten):
             return None
         stage = self._to_shorten.popleft()
         self._rounds += 1
         slot = max(SHORTEST_SLOT, left * self.options.processes / len(self.stages))
         seed = self.options.seed + self._rounds
-        return Task(*stage, seed, self.progress[stage].way, min(left, slot))
+        return Task(*stage, seed, self.progress[stage].way, min(left, slot), self._allowed)
 
     def take(self, report: Report) -> bool:
         """Note what a process has told; return whether a stage has been found for the first time.
@@ -231,6 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = read_options(Options(), words, "python -m mario_a3c.explore")
         stages = parse_stages(options.stages)
+        if options.action_type:
+            controller_bytes(options.action_type)
         if options.processes < 1 or not 0 < options.seconds < float("inf"):
             raise ValueError("--processes and --seconds must be positive.")
         is_there, reason = available()

@@ -91,17 +91,21 @@ class Search:
         stage: 1 to 4.
         seed: the same seed finds the same way, if the search is not cut short by time.
         known: the controller bytes, one a frame, of a way that is to be made shorter.
+        allowed: the controller bytes that may be pressed; by default the search's own choice.
 
     Attributes:
         best: the controller bytes, one a frame, of the shortest way found; empty if none.
         decisions: how many decisions have been tried.
     """
 
-    def __init__(self, world: int, stage: int, seed: int, known: bytes = b"") -> None:
+    def __init__(
+        self, world: int, stage: int, seed: int, known: bytes = b"", allowed: bytes = b""
+    ) -> None:
         self.world, self.stage = world, stage
         self.best = known
         self.decisions = 0
         self._random = random.Random(f"{seed} {world} {stage} {len(known)}")
+        self._buttons = {byte: _BUTTONS.get(byte, 1) for byte in allowed} if allowed else _BUTTONS
         self._engine = NativeEngine(world, stage, 1)
         self._snapshots = new_snapshots(DECISIONS)
         self._ways = Ways()
@@ -143,7 +147,7 @@ class Search:
     def _random_decisions(self) -> list[int]:
         decisions: list[int] = []
         while len(decisions) < DECISIONS:
-            (button,) = self._random.choices(list(_BUTTONS), list(_BUTTONS.values()))
+            (button,) = self._random.choices(list(self._buttons), list(self._buttons.values()))
             decisions += [button] * self._random.randint(1, LONGEST_HOLD)
         return decisions[:DECISIONS]
 

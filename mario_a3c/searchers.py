@@ -28,6 +28,7 @@ class Task:
         seed: of the search.
         known: a way that is to be made shorter, or b"" where the first one is to be found.
         limit: seconds after which it stops.
+        allowed: the controller bytes that may be pressed; b"" for the search's own choice.
     """
 
     world: int
@@ -35,6 +36,7 @@ class Task:
     seed: int
     known: bytes
     limit: float
+    allowed: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _serve(pipe: Connection) -> None:
 
 
 def _search(task: Task, pipe: Connection) -> None:
-    search = Search(task.world, task.stage, task.seed, task.known)
+    search = Search(task.world, task.stage, task.seed, task.known, task.allowed)
     end = time.monotonic() + task.limit
     next_report = time.monotonic() + REPORT_INTERVAL
 

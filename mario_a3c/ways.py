@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mario_a3c.config import RunConfig
+from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.traces import Trace
 from mario_a3c.faults import RunError
 from mario_a3c.files import write_atomically
@@ -61,7 +62,9 @@ def provide_ways(
         return
     begun, stage = time.monotonic(), f"{config.world}-{config.stage}"
     say(f"Looking for ways through {stage}, by search, to learn from.")
-    ways = find_ways(config.world, config.stage, config.seed, interrupted)
+    # What the agent cannot press it cannot imitate: "down" leads into a pipe that it passes by.
+    allowed = controller_bytes(config.action_type).tobytes()
+    ways = find_ways(config.world, config.stage, config.seed, allowed, interrupted)
     if interrupted():
         return
     if not ways:
@@ -83,6 +86,7 @@ def find_ways(
     world: int,
     stage: int,
     seed: int,
+    allowed: bytes,
     interrupted: Callable[[], bool],
     *,
     count: int = NUM_WAYS,
@@ -95,12 +99,14 @@ def find_ways(
         world: 1 to 8.
         stage: 1 to 4.
         seed: other seeds find other ways.
+        allowed: the controller bytes that may be pressed.
         interrupted: asked often; true ends the search.
         count: how many ways; they are fewer where the others take much longer than the first.
         longest: seconds after which a search without a way is given up.
         shortening: seconds for which each way that was found is made shorter.
     """
-    waiting = deque(Task(world, stage, seed * count + n, b"", longest) for n in range(count))
+    seeds = range(seed * count, (seed + 1) * count)
+    waiting = deque(Task(world, stage, seed, b"", longest, allowed) for seed in seeds)
     ways: dict[int, bytes] = {}
     processes = min(count, os.cpu_count() or 1)
     begun, end = time.monotonic(), math.inf

@@ -62,6 +62,7 @@ def test_what_was_not_found_in_time_is_told(tmp_path, capsys):
         (["--stages", "9-1"], "Stage '9-1' is unknown"),
         (["--seconds", "0"], "--processes and --seconds must be positive."),
         (["--seconds", "nan"], "--processes and --seconds must be positive."),
+        (["--action-type", "fly"], "The action set 'fly' is unknown"),
         (["--processes", "0"], "--processes and --seconds must be positive."),
         (["--out", "/dev/null/ways"], "--out /dev/null/ways cannot be made: Not a directory."),
         (["--second", "9"], "The option --second is unknown; see --help. Did you mean --seconds?"),

@@ -10,6 +10,7 @@ import pytest
 from mario_a3c import ways
 from mario_a3c.config import RunConfig
 from mario_a3c.envs import ram
+from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.factory import found_ways
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
 from mario_a3c.envs.traces import Trace
@@ -28,13 +29,15 @@ def _config(folder: Path, **changes: object) -> RunConfig:
 
 
 @needs_native
-def test_several_ways_are_found_that_finish_the_stage() -> None:
-    found = ways.find_ways(1, 1, 1, never, count=2, shortening=0.1)
+def test_several_ways_are_found_that_finish_the_stage_by_what_the_agent_can_press() -> None:
+    allowed = controller_bytes("right")
+    found = ways.find_ways(1, 1, 1, allowed.tobytes(), never, count=2, shortening=0.1)
     assert [way.seed for way in sorted(found, key=lambda way: way.seed)] == [2, 3]
     assert len(found[0].buttons) <= len(found[1].buttons)
     for way in found:
         assert way.completed
         buttons = np.frombuffer(way.buttons, dtype=np.uint8)
+        assert set(buttons) <= set(allowed)
         states = new_snapshots(len(buttons))
         begun, _, ended = NativeEngine(1, 1, 1).play(0, buttons, 1, states)
         assert ended
