@@ -72,7 +72,7 @@ class Display:
             "time": _clock(trainer.seconds),
             "steps": f"{steps:,} of {total:,.0f}",
             "steps/s": f"{speed:,.0f}",
-            "left": f"{_clock((total - steps) / speed)} at most" if speed else "?",
+            "left": f"{_clock(max(total - steps, 0) / speed)} at most" if speed else "?",
             "updates": f"{trainer.shared.updates:,}",
             "episodes": f"{trainer.episodes:,}",
         }
