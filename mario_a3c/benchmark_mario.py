@@ -119,6 +119,8 @@ def _means(config: dict[str, Any]) -> str:
         means.append("starts on found ways")
     if config.get("imitation_coef"):
         means.append("imitation of found ways")
+    if config.get("gradual_noops"):
+        means.append("gradual no-ops")
     if config.get("retry_fraction"):
         means.append("retries")
     if config.get("load_from"):

@@ -68,6 +68,8 @@ class RunConfig:
     """End an episode that gains no new ground for so many decisions; 0 never does."""
     noop_max: int = 30
     """Begin each training episode with 0 to so many frames of no button, drawn at random."""
+    gradual_noops: bool = False
+    """Do so only as often as recent training episodes finished the stage: not at all at first."""
 
     retry_fraction: float = 0.0
     """Share of the training episodes that begin shortly before a recent failure of the agent."""
@@ -231,6 +233,9 @@ class RunConfig:
     """End the run, or the campaign over several stages, after so many hours; 0 for no limit."""
     solved_evaluations: int = 2
     """Good evaluations in a row that make a task solved."""
+    solved_share: float = 0.8
+    """Share of the sampled episodes that must finish a stage of Mario, beside the greedy one, in a
+    good evaluation; 0 asks for the greedy one alone."""
     eval_episodes: int = 10
     """Episodes in each evaluation, beside the first one, which is greedy."""
     eval_greedy: bool = False
@@ -308,7 +313,7 @@ class RunConfig:
         _one_of("--device", self.device, DEVICES)
         _one_of("--optimizer", self.optimizer, OPTIMIZERS)
         _one_of("--precision", self.precision, PRECISIONS)
-        for name in ("gamma", "gae_lambda", "start_fraction", "retry_fraction"):
+        for name in ("gamma", "gae_lambda", "start_fraction", "retry_fraction", "solved_share"):
             _within(_option(name), getattr(self, name), 0.0, 1.0)
         for name in _POSITIVE:
             value = getattr(self, name)

@@ -139,8 +139,8 @@ class Evaluator:
         if self.config.solved_score is not None:
             good = float(np.mean([e.score for e in sampled])) >= self.config.solved_score
         if "completed" in greedy.figures:
-            finished = sum(episode.figures["completed"] for episode in sampled)
-            good = bool(greedy.figures["completed"] and finished >= 0.8 * len(sampled))
+            finished = np.mean([episode.figures["completed"] for episode in sampled])
+            good = bool(greedy.figures["completed"] and finished >= self.config.solved_share)
         return Evaluation(steps, greedy, sampled, time.perf_counter() - started, good)
 
 

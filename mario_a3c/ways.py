@@ -17,7 +17,9 @@ from mario_a3c.faults import RunError
 from mario_a3c.files import write_atomically
 from mario_a3c.searchers import Searchers, Task
 
-NUM_WAYS = 3
+NUM_SEARCHES = 2
+"""Ways that are looked for. The shortest is learned from: several of them, each with its own manner
+of passing an enemy, are learned more slowly than one (docs/experiments.md)."""
 LONGEST_SEARCH, SHORTENING = 300.0, 10.0
 """Seconds for which a way is looked for, and then made shorter."""
 PATIENCE = 3.0
@@ -61,7 +63,7 @@ def provide_ways(
     if not learns_from_ways(config) or any(folder.rglob(file.name)):
         return
     begun, stage = time.monotonic(), f"{config.world}-{config.stage}"
-    say(f"Looking for ways through {stage}, by search, to learn from.")
+    say(f"Looking for a way through {stage}, by search, to learn from.")
     # What the agent cannot press it cannot imitate: "down" leads into a pipe that it passes by.
     allowed = controller_bytes(config.action_type).tobytes()
     ways = find_ways(config.world, config.stage, config.seed, allowed, interrupted)
@@ -73,11 +75,11 @@ def provide_ways(
             "may find one, --paths takes those of python -m mario_a3c.explore, and "
             "--imitation-coef 0 --start-fraction 0 learns without."
         )
-    lengths = ", ".join(str(len(way.buttons)) for way in ways)
-    say(f"Found {len(ways)} in {time.monotonic() - begun:.0f} s, of {lengths} frames.")
+    shortest = ways[0]
+    say(f"Found one in {time.monotonic() - begun:.0f} s, of {len(shortest.buttons)} frames.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, "".join(f"{way.to_json()}\n" for way in ways).encode())
+        write_atomically(file, f"{shortest.to_json()}\n".encode())
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}.") from error
 
@@ -89,7 +91,7 @@ def find_ways(
     allowed: bytes,
     interrupted: Callable[[], bool],
     *,
-    count: int = NUM_WAYS,
+    count: int = NUM_SEARCHES,
     longest: float = LONGEST_SEARCH,
     shortening: float = SHORTENING,
 ) -> list[Trace]:

@@ -256,6 +256,29 @@ def test_episodes_begin_with_different_numbers_of_no_op_frames_from_the_seed():
     assert 0 <= min(counts[0]) <= max(counts[0]) <= 20
 
 
+@needs_native
+def test_gradual_no_op_frames_come_with_finished_episodes_and_never_before():
+    def noops(pressed, episodes):
+        env = MarioVectorEnv(
+            1, 1, 1, action_set="complex", gradual_noops=True, stall_limit=40, log_buttons=True
+        )
+        env.reset(seed=1)
+        drawn: list[tuple[int, bool]] = []
+        while len(drawn) < episodes:
+            for action in pressed:
+                ended, infos = env.step(same(action, 1))[2:5:2]
+                if ended[0]:
+                    log, done = infos["final_info"]["buttons"][0], infos["completed"][0]
+                    drawn.append((len(log) - len(log.lstrip(b"\0")), bool(done)))
+                    break
+        return drawn
+
+    assert noops([RIGHT] * 300, 5) == [(0, False)] * 5
+    finishing = noops(decisions(recorded("1-1")), 25)
+    assert finishing[0] == (0, True)
+    assert any(count for count, _ in finishing)
+
+
 @on_both_engines
 def test_watching_every_frame_does_not_change_the_game(engine):
     pictures = []

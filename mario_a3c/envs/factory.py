@@ -117,6 +117,7 @@ def _make_mario(config: RunConfig, num_envs: int, changes: dict[str, Any]) -> Ma
         "max_actions": config.max_actions,
         "stall_limit": config.stall_limit,
         "noop_max": config.noop_max,
+        "gradual_noops": config.gradual_noops,
         "display_buttons": config.display_buttons,
         "max_episode_steps": config.max_episode_length,
     }

@@ -23,6 +23,9 @@ from mario_a3c.envs.retries import Retries
 from mario_a3c.envs.rewards import RewardWeights
 from mario_a3c.envs.starts import Start
 
+RECENT = 32
+"""Episodes over which the share of finished ones is averaged, with weights that fall off."""
+
 
 class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
     """A batch of games of one stage, stepped together; ended games begin again in the same step.
@@ -59,6 +62,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         noop_max: an episode begins with 0 to this many frames without a button, drawn for every
             game from a generator of its own.
         draw_noops: called with a game's index for the number of no-op frames instead.
+        gradual_noops: draw no-op frames only as often as recent episodes from the start of the
+            stage finished it, so that all begin alike at first and differ more and more.
         reward: what a decision is worth.
         max_actions: truncate after this many equal actions in a row; 0 for never.
         stall_limit: end after this many decisions without new ground; 0 for never.
@@ -87,6 +92,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         frame_stack: int = 4,
         noop_max: int = 30,
         draw_noops: Callable[[int], int] | None = None,
+        gradual_noops: bool = False,
         reward: RewardWeights | None = None,
         max_actions: int = MAX_ACTIONS,
         stall_limit: int = STALL_LIMIT,
@@ -119,6 +125,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._reward = reward or RewardWeights()
         self._noop_max = noop_max
         self._draw_noops = draw_noops or self._random_noops
+        self._gradual_noops = gradual_noops
+        self._finished_share = 0.0
         self._stall_is_death = stall_is_death
         self._display_buttons = display_buttons
         self._starts: Sequence[Start] = ()
@@ -238,6 +246,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             infos["final_obs"] = _where_ended([picture.copy() for picture in stack], ended)
             infos["final_info"] = self._final_info(reason, ended)
             infos["_final_obs"] = infos["_final_info"] = ended
+            for finished in completed[ended & ~self._began_elsewhere].tolist():
+                self._finished_share += (finished - self._finished_share) / RECENT
             self._begin(np.flatnonzero(ended), stack)
         infos.update(self._positions())
         self._stack = stack
@@ -299,9 +309,12 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
                 retries.fail(game, length, self._generators[game])
 
     def _random_noops(self, game: int) -> int:
+        generator = self._generators[game]
         if not self._noop_max:
             return 0
-        return int(self._generators[game].integers(self._noop_max + 1))
+        if self._gradual_noops and generator.random() >= self._finished_share:
+            return 0
+        return int(generator.integers(self._noop_max + 1))
 
     def _positions(self) -> dict[str, Any]:
         progress = self._progress
