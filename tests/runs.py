@@ -135,7 +135,7 @@ class TrainRun:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    state, session = state_and_session(entry / "stat")
+                    state, _, session = standing(entry / "stat")
                 except OSError:
                     continue
                 if session == self.process.pid != int(entry.name) and state != "Z":
@@ -184,10 +184,10 @@ def become_ordinary(terminal: int | None) -> None:
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
-def state_and_session(path: Path) -> tuple[str, int]:
-    """Return the state and the session of a process."""
-    state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
-    return state, int(session)
+def standing(path: Path) -> tuple[str, int, int]:
+    """Return the state, the parent and the session of a process."""
+    state, parent, _, session = path.read_text().rpartition(")")[2].split()[:4]
+    return state, int(parent), int(session)
 
 
 def command(number: int) -> str:

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from mario_a3c.optim import make_state
 from mario_a3c.shared import Shared
 from mario_a3c.worker import WorkerReport
 from tests.alone import spec_of, task_config
+from tests.runs import TrainRun, busy, standing
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'"),
@@ -74,10 +76,18 @@ class Run:
             time.sleep(0.1)
         return time.monotonic() - begun
 
-    def goes_on(self) -> None:
-        """Wait until something more was learned, begun after now."""
+    def goes_on(self) -> float:
+        """Wait until something more was learned, begun after now; return the seconds."""
         updates = self.shared.updates
-        self.wait(lambda: self.shared.updates > updates + 50)
+        return self.wait(lambda: self.shared.updates > updates + 50)
+
+    def check(self) -> None:
+        """Fail unless all that was learned and counted is sound."""
+        config, shared = self.config, self.shared
+        assert self.failure is None
+        assert shared.weights.isfinite().all()
+        assert shared.updates % (config.epochs * config.minibatches) == 0
+        assert shared.steps % (config.num_local_steps * config.num_games) == 0
 
     def __enter__(self) -> Run:
         return self
@@ -88,15 +98,49 @@ class Run:
         assert not self.thread.is_alive()
 
 
-def process_of(actor: str) -> int:
-    """Return a process of an actor's class on this test's cluster, known by its token."""
+def actors(*names: str) -> set[int]:
+    """Return the processes of actors of some classes on this test's clusters."""
+    found = set()
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             title = (folder / "cmdline").read_text() if folder.name.isdigit() else ""
-            ours = title.startswith("ray::") and f":{actor}" in title
-            if ours and TOKEN in (folder / "environ").read_text():
-                return int(folder.name)
-    raise AssertionError(f"there is no {actor}")
+            fits = title.startswith(tuple(f"ray::{name}" for name in names))
+            if fits and TOKEN in (folder / "environ").read_text():
+                found.add(int(folder.name))
+    return found
+
+
+def process_of(actor: str) -> int:
+    """Return a process of an actor's class on this test's clusters."""
+    return min(actors(actor))
+
+
+def family(number: int) -> set[int]:
+    """Return a process and all that descend from it."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                parents[int(folder.name)] = standing(folder / "stat")[1]
+    members = {number}
+    while more := {child for child, parent in parents.items() if parent in members} - members:
+        members |= more
+    return members
+
+
+def alive(number: int) -> bool:
+    """Return whether a process is there and has not ended."""
+    try:
+        return standing(Path(f"/proc/{number}/stat"))[0] != "Z"
+    except OSError:
+        return False
+
+
+def living_nodes() -> set[str]:
+    """Return the nodes of the cluster to which this process is connected."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def workers_of(run: Run) -> set[int]:
@@ -105,22 +149,36 @@ def workers_of(run: Run) -> set[int]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head node without cores for workers."""
+def token() -> Iterator[None]:
+    """What clusters and those who join them need to know."""
     before = dict(os.environ)
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
     os.environ.update(RAY_worker_niceness="0", RAY_USAGE_STATS_ENABLED="0")
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@contextlib.contextmanager
+def small_cluster(num_cpus: int) -> Iterator[Any]:
+    """Run a cluster of one node, the head, with so many cores."""
     from ray.cluster_utils import Cluster  # reads the environment: the token has to be there
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    with connect(cluster.address):
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": num_cpus})
+    try:
         yield cluster
-    cluster.shutdown()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    os.environ.clear()
-    os.environ.update(before)
+    finally:
+        cluster.shutdown()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def cluster(token: None) -> Iterator[Any]:
+    """A head node without cores for workers, to which this process is connected."""
+    with small_cluster(num_cpus=0) as cluster, connect(cluster.address):
+        yield cluster
 
 
 @pytest.mark.slow
@@ -147,10 +205,81 @@ def test_a_run_uses_nodes_that_join_and_survives_all_that_can_be_lost(cluster):
         run.wait(lambda: "they begin again as of step" in run.notices())
         run.goes_on()
         assert shared.updates > before
-    assert run.failure is None
-    assert shared.weights.isfinite().all()
-    assert shared.updates % (config.epochs * config.minibatches) == 0
-    assert shared.steps % (config.num_local_steps * config.num_games) == 0
+    run.check()
+
+
+@pytest.mark.slow
+def test_a_node_that_freezes_is_given_up_and_training_goes_on_before_and_after(cluster):
+    config = task_config("CartPole-v1", ray="there", num_processes=2, num_global_steps=1e9)
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    with Run(config) as run:
+        run.wait(lambda: len(workers_of(run)) == 2)
+        raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes]
+        raylet = next(number for number in raylets if family(number) & actors("Worker"))
+        os.kill(raylet, signal.SIGSTOP)  # first: it starts no more processes
+        frozen = family(raylet)
+        try:
+            for number in frozen:
+                os.kill(number, signal.SIGSTOP)
+            assert run.goes_on() < 30 * busy()
+            run.wait(lambda: "was lost with its machine" in run.notices())
+            assert run.goes_on() < 30 * busy()
+        finally:
+            for number in frozen:
+                os.kill(number, signal.SIGCONT)
+        run.wait(lambda: not any(map(alive, frozen)))
+        assert run.goes_on() < 30 * busy()
+    run.check()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_what_a_run_has_started_and_leaves_the_cluster_up(cluster, tmp_path):
+    import ray
+
+    class Guest:
+        def answer(self) -> str:
+            return "still here"
+
+    cluster.add_node(num_cpus=1)
+    guest = ray.remote(Guest).options(num_cpus=0).remote()
+    assert ray.get(guest.answer.remote()) == "still here"
+    ours = partial(actors, "Worker", "Parameters")
+    nodes, others = living_nodes(), ours()
+    # As in a pod of KubeRay, which says where the cluster is.
+    run = TrainRun(tmp_path, "--ray", "auto", environment={"RAY_ADDRESS": cluster.address})
+    try:
+        run.until_it_trains()
+        assert len(ours() - others) == 2
+        run.end(signal.SIGINT)
+        assert run.process.returncode == 128 + signal.SIGINT
+        run.until(lambda: ours() <= others and not run.children())
+    finally:
+        run.clear()
+    assert ray.get(guest.answer.remote()) == "still here"
+    assert living_nodes() == nodes
+
+
+@pytest.mark.slow
+def test_a_run_whose_head_was_lost_is_resumed_on_another_cluster(token, tmp_path):
+    with small_cluster(num_cpus=1) as first:
+        run = TrainRun(tmp_path, "--ray", first.address)
+        try:
+            run.until_it_trains()
+        finally:
+            run.clear()
+        first.remove_node(first.head_node, allow_graceful=False)
+    steps = run.saved_steps()[0]
+    with small_cluster(num_cpus=1) as second:
+        task = ("--env-name", "tests.broken_games:Game-v0")
+        run = TrainRun(tmp_path, "--resume", str(run.folder), "--ray", second.address, *task)
+        try:
+            run.until_it_says(f"Continuing {run.folder} at step {steps:,}.")
+            run.until(lambda: run.saved_steps()[0] > steps)
+            run.end(signal.SIGINT)
+            assert run.process.returncode == 128 + signal.SIGINT
+        finally:
+            run.clear()
 
 
 def test_a_run_ends_when_its_steps_are_done(cluster):
