@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from mario_a3c.search import Search
+from mario_a3c.search.search import Search
 from mario_a3c.stages import parse_stages
 from mario_a3c.tables import markdown_table, renew_table
 

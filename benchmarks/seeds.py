@@ -24,8 +24,8 @@ import numpy as np
 
 from mario_a3c.config import RunConfig
 from mario_a3c.plot import read_curve
-from mario_a3c.resume import load_state
-from mario_a3c.shared import UPDATES
+from mario_a3c.training.resume import load_state
+from mario_a3c.training.shared import UPDATES
 
 COLUMNS = (
     "task",

@@ -31,10 +31,10 @@ from typing import Any
 
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.files import TEMPORARY
-from mario_a3c.processes import stop_with_parent
-from mario_a3c.recording import KEEP as VIDEOS_KEPT
-from mario_a3c.resume import load_state, states
 from mario_a3c.tables import renew_table
+from mario_a3c.training.processes import stop_with_parent
+from mario_a3c.training.recording import KEEP as VIDEOS_KEPT
+from mario_a3c.training.resume import load_state, states
 
 WORKERS = 2
 OPTIONS = (

@@ -21,7 +21,8 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from mario_a3c.files import write_atomically
-from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.spec import ModelSpec
 
 FORMAT = "mario_a3c/2"
 FORMAT_WITHOUT_DIGEST = "mario_a3c/1"

@@ -9,22 +9,28 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mario_a3c.audition import furthest_agent
-from mario_a3c.campaign import Campaign, run_campaign
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.cluster.child import run_on_cluster
 from mario_a3c.config import MOST_WORKERS, ConfigError, RunConfig
-from mario_a3c.display import Display
 from mario_a3c.faults import RunError
 from mario_a3c.files import FolderInUseError, FolderLock
-from mario_a3c.monitor import Monitor
-from mario_a3c.notices import say
-from mario_a3c.preparation import check_ray, check_resumed, chosen_engine, prepare, resumed_settings
+from mario_a3c.monitoring.display import Display
+from mario_a3c.monitoring.monitor import Monitor
+from mario_a3c.monitoring.notices import say
 from mario_a3c.presets import settings_for
-from mario_a3c.processes import Interruption
+from mario_a3c.search.ways import provide_ways
 from mario_a3c.stages import parse_stages
-from mario_a3c.trainer import Trainer
-from mario_a3c.ways import provide_ways
+from mario_a3c.training.audition import furthest_agent
+from mario_a3c.training.campaign import Campaign, run_campaign
+from mario_a3c.training.preparation import (
+    check_ray,
+    check_resumed,
+    chosen_engine,
+    prepare,
+    resumed_settings,
+)
+from mario_a3c.training.processes import Interruption
+from mario_a3c.training.trainer import Trainer
 from mario_a3c.words import read_options
 
 BAD_INPUT = 2

@@ -23,7 +23,7 @@ from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.native_engine import available
 from mario_a3c.envs.traces import Trace
 from mario_a3c.files import write_atomically
-from mario_a3c.searchers import Report, Searchers, Task
+from mario_a3c.search.searchers import Report, Searchers, Task
 from mario_a3c.stages import parse_stages
 from mario_a3c.words import read_options
 

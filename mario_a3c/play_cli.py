@@ -24,14 +24,20 @@ from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.traces import Trace, replay_pictures
 from mario_a3c.files import write_atomically
-from mario_a3c.gallery import Gallery, Tile, facts
-from mario_a3c.notices import lead_nowhere
-from mario_a3c.play_tasks import TaskGame, agent_game, play_task, random_game, task_summary
-from mario_a3c.playing import AgentPlayer, PlayedEpisode, Player, RandomPlayer, play_episodes
-from mario_a3c.rollout import Episode
+from mario_a3c.learning.rollout import Episode
+from mario_a3c.monitoring.notices import lead_nowhere
+from mario_a3c.playing.episodes import (
+    AgentPlayer,
+    PlayedEpisode,
+    Player,
+    RandomPlayer,
+    play_episodes,
+)
+from mario_a3c.playing.gallery import Gallery, Tile, facts
+from mario_a3c.playing.tasks import TaskGame, agent_game, play_task, random_game, task_summary
+from mario_a3c.playing.video import VideoWriter, write_video
+from mario_a3c.playing.window import NoDisplayError, Window, WindowClosedError
 from mario_a3c.stages import ALL
-from mario_a3c.video import VideoWriter, write_video
-from mario_a3c.window import NoDisplayError, Window, WindowClosedError
 from mario_a3c.words import read_options
 
 BAD_INPUT = 2

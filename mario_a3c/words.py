@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import tyro
 
 from mario_a3c.config import ConfigError
-from mario_a3c.notices import lead_nowhere
+from mario_a3c.monitoring.notices import lead_nowhere
 
 _HELP = ("-h", "--help")
 

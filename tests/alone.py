@@ -10,12 +10,13 @@ import torch
 
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import make_env
-from mario_a3c.evaluate import play_episodes
-from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.rollout import Episode
+from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.presets import settings_for
-from mario_a3c.rollout import Episode
-from mario_a3c.trainer import Trainer
-from mario_a3c.worker import WorkerReport, train_in_memory
+from mario_a3c.training.evaluate import play_episodes
+from mario_a3c.training.trainer import Trainer
+from mario_a3c.training.worker import WorkerReport, train_in_memory
 
 
 class Reports:

@@ -53,7 +53,7 @@ def report_signals(pipe: Connection) -> None:
 
 def hold_children(number: int, *_: Any) -> None:
     """Be a parent of some children that wait, print their process numbers, and wait."""
-    from mario_a3c.children import Children
+    from mario_a3c.training.children import Children
 
     def show(report: object) -> None:
         print(report, flush=True)

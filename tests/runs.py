@@ -16,8 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mario_a3c.processes import stop_with_parent
-from mario_a3c.resume import load_state, states
+from mario_a3c.training.processes import stop_with_parent
+from mario_a3c.training.resume import load_state, states
 
 ROOT = Path(__file__).parent.parent
 SOON = 120.0

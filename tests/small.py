@@ -13,10 +13,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from mario_a3c.config import RunConfig
-from mario_a3c.flat import FlatParameters
-from mario_a3c.model import ActorCritic, ModelSpec
-from mario_a3c.optim import make_state
-from mario_a3c.shared import Shared
+from mario_a3c.learning.flat import FlatParameters
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.optim import make_state
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.training.shared import Shared
 
 SHAPE = (2, 36, 36)
 SPEC = ModelSpec(observation_shape=SHAPE, num_actions=3, network="paper", lstm_size=8)

@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 
-from mario_a3c import benchmark
-from mario_a3c.benchmark_tasks import TASK_EPISODES, measure_task, seeds_table, tasks_table
+from mario_a3c.benchmark import __main__ as benchmark
+from mario_a3c.benchmark.tasks import TASK_EPISODES, measure_task, seeds_table, tasks_table
 from mario_a3c.checkpoint import save_agent
 from mario_a3c.config import RunConfig
-from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.spec import ModelSpec
 
 TRAININGS = """task,preset,options,workers,seed,solved,score,deviation,steps,seconds,cpu_seconds
 Acrobot-v1,Acrobot-v1,,2,1,yes,-80.5,10.25,120000,60,45

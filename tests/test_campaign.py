@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from mario_a3c.audition import furthest_agent
-from mario_a3c.campaign import Campaign, run_campaign
 from mario_a3c.cli import main
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import RunError
 from mario_a3c.files import FolderLock
-from mario_a3c.resume import states
 from mario_a3c.stages import parse_stages
+from mario_a3c.training.audition import furthest_agent
+from mario_a3c.training.campaign import Campaign, run_campaign
+from mario_a3c.training.resume import states
 
 
 def test_stages_are_named_one_by_one_by_world_or_all() -> None:

@@ -18,8 +18,9 @@ from safetensors.torch import save as serialize
 
 from mario_a3c import checkpoint
 from mario_a3c.checkpoint import CheckpointError, load_agent, round_to_half, save_agent, to_bytes
-from mario_a3c.flat import FlatParameters
-from mario_a3c.model import ActorCritic, ModelSpec
+from mario_a3c.learning.flat import FlatParameters
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.spec import ModelSpec
 from tests.small import SPEC
 
 TINY = ModelSpec(observation_shape=(2,), num_actions=2, hidden=(2,), lstm_size=1)

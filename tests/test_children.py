@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mario_a3c.children import MOST_DEATHS, Children
 from mario_a3c.faults import RunError
+from mario_a3c.training.children import MOST_DEATHS, Children
 from tests import deeds
 
 ROOT = Path(__file__).parent.parent

@@ -19,10 +19,11 @@ from mario_a3c.cli import main, parse
 from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.envs import engines
 from mario_a3c.files import FolderLock
-from mario_a3c.model import ActorCritic, ModelSpec
-from mario_a3c.preparation import prepare
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.presets import presets
-from mario_a3c.resume import states
+from mario_a3c.training.preparation import prepare
+from mario_a3c.training.resume import states
 from tests.disks import small_disk
 from tests.pipes import unread
 

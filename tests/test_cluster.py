@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from mario_a3c import preparation
 from mario_a3c.cli import main, parse
 from mario_a3c.cluster.link import OTHERS, OWN, LostError, StoreLink
 from mario_a3c.cluster.parameters import Message, Parameters, Reply
 from mario_a3c.cluster.state import state_of, take_state
 from mario_a3c.cluster.wire import pack, unpack
 from mario_a3c.config import MOST_WORKERS, RunConfig
-from mario_a3c.link import MemoryLink
-from mario_a3c.optim import make_state
-from mario_a3c.shared import DROPPED, STEPS, UPDATES, Shared
-from mario_a3c.trainer import Trainer
-from mario_a3c.worker import local_train
+from mario_a3c.learning.optim import make_state
+from mario_a3c.training import preparation
+from mario_a3c.training.link import MemoryLink
+from mario_a3c.training.shared import DROPPED, STEPS, UPDATES, Shared
+from mario_a3c.training.trainer import Trainer
+from mario_a3c.training.worker import local_train
 from tests.alone import spec_of, task_config
 from tests.small import small_config
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from mario_a3c.config import RunConfig
-from mario_a3c.display import Display
-from mario_a3c.preparation import prepare
-from mario_a3c.shared import STEPS
+from mario_a3c.monitoring.display import Display
+from mario_a3c.training.preparation import prepare
+from mario_a3c.training.shared import STEPS
 
 
 def test_a_run_that_is_past_its_steps_has_no_time_left(tmp_path):

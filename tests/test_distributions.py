@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from mario_a3c.distributions import DEVIATIONS, LEAST_DEVIATION, GaussianHead, first_step
+from mario_a3c.learning.distributions import DEVIATIONS, LEAST_DEVIATION, GaussianHead, first_step
 
 LOW, HIGH = (-2.0, 0.0, -math.inf), (2.0, 10.0, math.inf)
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from mario_a3c import equality_record, verify_engine
-from mario_a3c.equality_record import Record
+from mario_a3c.verify_engine import __main__ as verify_engine
+from mario_a3c.verify_engine import record as equality_record
+from mario_a3c.verify_engine.record import Record
 from tests.mario import needs_native
 
 CASES = ("--stages", "1-1", "--no-lost-levels", "--processes", "1")

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from mario_a3c.checkpoint import load_agent
-from mario_a3c.evaluate import evaluate
-from mario_a3c.trainer import Trainer
+from mario_a3c.training.evaluate import evaluate
+from mario_a3c.training.trainer import Trainer
 from tests.alone import spec_of, task_config
 
 EARLIER = 1000.0

@@ -5,7 +5,7 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboardX import SummaryWriter
 
-from mario_a3c.event_files import RecordFile, event_folder
+from mario_a3c.monitoring.event_files import RecordFile, event_folder
 from tests.disks import fill, largest_file, small_disk
 
 RECORDS = [bytes([index]) * (10 + index) for index in range(20)]

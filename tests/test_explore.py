@@ -6,8 +6,8 @@ import pytest
 from mario_a3c import explore, replay
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
 from mario_a3c.envs.traces import Trace
-from mario_a3c.search import Search, Ways, _place_keys
-from mario_a3c.searchers import Searchers, Task
+from mario_a3c.search.search import Search, Ways, _place_keys
+from mario_a3c.search.searchers import Searchers, Task
 from tests.mario import needs_native
 
 pytestmark = needs_native

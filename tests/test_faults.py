@@ -15,7 +15,6 @@ import torch
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import make_env
 from mario_a3c.envs.guard import GuardedEnv, _check_finite
-from mario_a3c.evaluate import Evaluation, evaluate
 from mario_a3c.faults import (
     MOST_DROPPED,
     MOST_FAULTS,
@@ -25,12 +24,15 @@ from mario_a3c.faults import (
     Patience,
     RunError,
 )
-from mario_a3c.flat import FlatParameters
-from mario_a3c.link import MemoryLink
-from mario_a3c.model import ActorCritic, ModelSpec
-from mario_a3c.optim import make_state
-from mario_a3c.shared import Shared
-from mario_a3c.worker import Learner, WorkerReport, begin_to_play, train_in_memory
+from mario_a3c.learning.flat import FlatParameters
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.optim import make_state
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.training.evaluate import Evaluation, evaluate
+from mario_a3c.training.learner import Learner
+from mario_a3c.training.link import MemoryLink
+from mario_a3c.training.shared import Shared
+from mario_a3c.training.worker import WorkerReport, begin_to_play, train_in_memory
 from tests.disks import fill, small_disk
 from tests.small import CPU, small_config, small_shared
 
@@ -249,6 +251,7 @@ def test_an_evaluation_whose_game_breaks_is_made_anew_and_goes_on(tmp_path):
     run.evaluate(tmp_path)
     kinds = {type(report) for report in run.pipe.sent}
     assert kinds == {Notice, Evaluation}
+    assert run.shared.faults == len(run.pipe.notices())
     assert "evaluation: the environment failed in step" in run.pipe.notices()[0]
 
 

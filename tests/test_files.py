@@ -12,12 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mario_a3c.files import (
-    FolderInUseError,
-    FolderLock,
-    remove_temporaries,
-    write_atomically,
-)
+from mario_a3c.files import FolderInUseError, FolderLock, remove_temporaries, write_atomically
 from tests.disks import largest_file, small_disk
 
 OLD, NEW = b"old " * 20, b"the new content " * 20

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from mario_a3c.envs.traces import Trace
-from mario_a3c.gallery import Gallery, Tile, facts
+from mario_a3c.playing.gallery import Gallery, Tile, facts
+from mario_a3c.playing.video import read_video
 from mario_a3c.stages import ALL
-from mario_a3c.video import read_video
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 

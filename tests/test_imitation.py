@@ -13,10 +13,10 @@ from mario_a3c.envs.demonstrations import NO_ACTION, Demonstration, demonstratio
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.traces import Trace
-from mario_a3c.imitation import Imitation
-from mario_a3c.loss import imitation_loss
-from mario_a3c.model import ActorCritic
-from mario_a3c.preparation import prepare
+from mario_a3c.learning.imitation import Imitation
+from mario_a3c.learning.loss import imitation_loss
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.training.preparation import prepare
 from tests.small import CPU, SHAPE, SPEC
 
 RIGHT_RUN, DUCK = 0x82, 0x20

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from mario_a3c.imitation import Imitated
-from mario_a3c.link import MemoryLink
-from mario_a3c.loss import a3c_loss, clipped_surrogate, imitation_loss
-from mario_a3c.model import ActorCritic
-from mario_a3c.rollout import Batch, RolloutCollector
-from mario_a3c.shared import DROPPED, UPDATES
-from mario_a3c.worker import Learner
+from mario_a3c.learning.imitation import Imitated
+from mario_a3c.learning.loss import a3c_loss, clipped_surrogate, imitation_loss
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.rollout import Batch, RolloutCollector
+from mario_a3c.training.learner import Learner
+from mario_a3c.training.link import MemoryLink
+from mario_a3c.training.shared import DROPPED, UPDATES
 from tests.small import CPU, SPEC, Script, ScriptedGames, small_config, small_shared
 
 GAMES = [[Script(3), Script(5, terminated=False)], [Script(11)]]

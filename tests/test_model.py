@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mario_a3c.flat import FlatParameters
-from mario_a3c.model import ActorCritic, ModelSpec, use_precision
+from mario_a3c.learning.flat import FlatParameters
+from mario_a3c.learning.model import ActorCritic, use_precision
+from mario_a3c.learning.spec import ModelSpec
 from tests.small import SHAPE, SPEC
 
 STEPS, GAMES = 7, 4

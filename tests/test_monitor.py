@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mario_a3c.evaluate import Evaluation
-from mario_a3c.model import ActorCritic, ModelSpec
-from mario_a3c.monitor import Monitor, averages
-from mario_a3c.rollout import Episode
-from mario_a3c.worker import WorkerReport
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.rollout import Episode
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.monitoring.monitor import Monitor, averages
+from mario_a3c.training.evaluate import Evaluation
+from mario_a3c.training.worker import WorkerReport
 
 
 def episode(x: float, completed: float = 0.0, began_elsewhere: float = 0.0) -> Episode:

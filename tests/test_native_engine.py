@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from gym_super_mario_bros._roms import smb1_rom_path
 
-from mario_a3c import verify_engine
 from mario_a3c.envs import native_engine
 from mario_a3c.envs.native_engine import NativeEngine
 from mario_a3c.envs.observation import downsample, grey
+from mario_a3c.verify_engine import __main__ as verify_engine
 
 is_there, why = native_engine.available()
 pytestmark = pytest.mark.skipif(not is_there, reason=why)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mario_a3c.checkpoint import load_agent, save_agent
-from mario_a3c.model import ActorCritic, ModelSpec
-from mario_a3c.normalization import (
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.normalization import (
     Normalizer,
     RewardScaling,
     count_samples,
@@ -16,6 +16,7 @@ from mario_a3c.normalization import (
     merge,
     quantities,
 )
+from mario_a3c.learning.spec import ModelSpec
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 20)), min_size=1, max_size=12))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mario_a3c.optim import (
+from mario_a3c.learning.optim import (
     ADAM_EPSILON,
     RMSPROP_DECAY,
     RMSPROP_EPSILON,

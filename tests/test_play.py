@@ -12,10 +12,11 @@ from mario_a3c import play_cli
 from mario_a3c.checkpoint import load_agent, save_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.traces import read_traces
-from mario_a3c.model import ActorCritic, ModelSpec
-from mario_a3c.playing import AgentPlayer, RandomPlayer, play_episodes
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.playing.episodes import AgentPlayer, RandomPlayer, play_episodes
+from mario_a3c.playing.video import read_video
 from mario_a3c.replay import completes
-from mario_a3c.video import read_video
 from tests.mario import on_both_engines
 from tests.pipes import unread
 
@@ -146,7 +147,7 @@ def test_without_a_display_it_says_so_and_records(agent, capsys, tmp_path, monke
 
 def test_a_window_shows_the_same_episode(agent, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    monkeypatch.setattr("mario_a3c.window.FRAMES_PER_SECOND", 10_000)
+    monkeypatch.setattr("mario_a3c.playing.window.FRAMES_PER_SECOND", 10_000)
     monkeypatch.chdir(tmp_path)
     seen = []
     for window in ("--window", "--no-window"):

@@ -8,8 +8,9 @@ import torch
 from mario_a3c import play_cli
 from mario_a3c.checkpoint import save_agent
 from mario_a3c.config import RunConfig
-from mario_a3c.model import ActorCritic, ModelSpec
-from mario_a3c.video import read_video
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.playing.video import read_video
 
 TASK = ("--env-name", "CartPole-v1")
 

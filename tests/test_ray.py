@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 import torch
 
-from mario_a3c.campaign import Campaign
 from mario_a3c.cluster.child import connect
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice, RunError
-from mario_a3c.flat import FlatParameters
-from mario_a3c.model import ActorCritic
-from mario_a3c.optim import make_state
-from mario_a3c.shared import Shared
-from mario_a3c.worker import WorkerReport
+from mario_a3c.learning.flat import FlatParameters
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.optim import make_state
+from mario_a3c.training.campaign import Campaign
+from mario_a3c.training.shared import Shared
+from mario_a3c.training.worker import WorkerReport
 from tests.alone import spec_of, task_config
 from tests.runs import TrainRun, busy, standing
 

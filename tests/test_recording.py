@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from mario_a3c import recording
-from mario_a3c.evaluate import Evaluation
-from mario_a3c.monitor import Monitor
-from mario_a3c.recording import KEEP, Recorder
-from mario_a3c.rollout import Episode
+from mario_a3c.learning.rollout import Episode
+from mario_a3c.monitoring.monitor import Monitor
+from mario_a3c.training import recording
+from mario_a3c.training.evaluate import Evaluation
+from mario_a3c.training.recording import KEEP, Recorder
 from tests.disks import fill, small_disk
 from tests.small import small_config
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mario_a3c.config import RunConfig
-from mario_a3c.evaluate import Evaluation, Evaluator
-from mario_a3c.model import ActorCritic
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.training.evaluate import Evaluation, Evaluator
 from tests.alone import spec_of, task_config, train_alone
 from tests.mario import on_both_engines
 from tests.small import small_config

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mario_a3c.checkpoint import LARGEST_FILE, CheckpointError, to_bytes
-from mario_a3c.resume import load_state, save_state, states
+from mario_a3c.training.resume import load_state, save_state, states
 from tests.disks import largest_file, make_read_only, small_disk
 
 

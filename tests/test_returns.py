@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mario_a3c.returns import explained_variance, generalized_advantages
+from mario_a3c.learning.returns import explained_variance, generalized_advantages
 
 
 def slow_advantages(

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mario_a3c.model import ActorCritic, State
-from mario_a3c.rollout import RolloutCollector
+from mario_a3c.learning.model import ActorCritic, State
+from mario_a3c.learning.rollout import RolloutCollector
 from tests.small import CPU, SPEC, Script, ScriptedGames
 
 STEPS, UNROLL = 12, 4

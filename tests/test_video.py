@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from mario_a3c.video import VideoWriter, main, make_gif, read_video, write_video
+from mario_a3c.playing.video import VideoWriter, main, make_gif, read_video, write_video
 from tests.disks import largest_file
 
 
@@ -79,7 +79,7 @@ def test_pictures_of_different_sizes_are_refused(tmp_path):
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
-from mario_a3c.video import write_video
+from mario_a3c.playing.video import write_video
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 noise = np.random.default_rng(0)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mario_a3c import ways
 from mario_a3c.config import RunConfig
 from mario_a3c.envs import ram
 from mario_a3c.envs.actions import controller_bytes
@@ -15,7 +14,8 @@ from mario_a3c.envs.factory import found_ways
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
 from mario_a3c.envs.traces import Trace
 from mario_a3c.faults import RunError
-from mario_a3c.preparation import WAYS, prepare
+from mario_a3c.search import ways
+from mario_a3c.training.preparation import WAYS, prepare
 from tests.mario import needs_native
 
 

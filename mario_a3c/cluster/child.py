@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from mario_a3c.campaign import Campaign, shown
 from mario_a3c.checkpoint import publish
 from mario_a3c.config import MOST_WORKERS, RunConfig
 from mario_a3c.faults import RunError
-from mario_a3c.model import ModelSpec
-from mario_a3c.notices import say
-from mario_a3c.processes import STOP_SIGNALS
-from mario_a3c.shared import Shared
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.monitoring.notices import say
+from mario_a3c.training.campaign import Campaign, shown
+from mario_a3c.training.processes import STOP_SIGNALS
+from mario_a3c.training.shared import Shared
 
 LOCAL = "local"
 

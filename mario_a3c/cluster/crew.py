@@ -14,13 +14,13 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mario_a3c.children import MOST_DEATHS, WITHIN
 from mario_a3c.cluster.ray_store import Address
 from mario_a3c.cluster.worker import Worker
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import RunError
-from mario_a3c.model import ModelSpec
-from mario_a3c.ways import content_of_ways
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.search.ways import content_of_ways
+from mario_a3c.training.children import MOST_DEATHS, WITHIN
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from mario_a3c.cluster.ray_store import ANSWER, LOST, Address, start_parameters
 from mario_a3c.cluster.state import state_of, take_state
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice
-from mario_a3c.model import ModelSpec
-from mario_a3c.shared import Shared
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.training.shared import Shared
 
 POLL = 0.25
 LOOK = 1.0

@@ -12,8 +12,8 @@ from torch import Tensor
 from mario_a3c.cluster.parameters import Message, Reply
 from mario_a3c.cluster.wire import Packed, pack, unpack
 from mario_a3c.config import RunConfig
-from mario_a3c.optim import make_optimizer, make_state, push_gradient
-from mario_a3c.shared import COLUMNS, UPDATES, Shared
+from mario_a3c.learning.optim import make_optimizer, make_state, push_gradient
+from mario_a3c.training.shared import COLUMNS, UPDATES, Shared
 
 OTHERS, OWN = range(2)
 """Rows of the tables that a worker sees: of everybody else, and its own."""
@@ -38,7 +38,7 @@ class Store(Protocol):
 
 
 class StoreLink:
-    """A `mario_a3c.link.Link` to parameters that somebody else holds.
+    """A `mario_a3c.training.link.Link` to parameters that somebody else holds.
 
     A pull takes the reply to the push before: weights cross the network once per push. A push does
     not wait: up to ``ahead`` of them are under way while the worker computes or plays on, with

@@ -18,9 +18,9 @@ from torch.optim import Optimizer
 from mario_a3c.cluster.state import State
 from mario_a3c.cluster.wire import Packed, pack, unpack
 from mario_a3c.config import RunConfig
-from mario_a3c.normalization import merge
-from mario_a3c.optim import make_optimizer, make_state, push_gradient
-from mario_a3c.shared import COLUMNS, UPDATES
+from mario_a3c.learning.normalization import merge
+from mario_a3c.learning.optim import make_optimizer, make_state, push_gradient
+from mario_a3c.training.shared import COLUMNS, UPDATES
 
 
 @dataclass

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mario_a3c.processes import stop_with_parent
+from mario_a3c.training.processes import stop_with_parent
 
 HOME = "@home@"
 """Stands in the words of a command for the folder that a turn has on its machine."""

@@ -14,12 +14,12 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mario_a3c.campaign import Campaign, Show, StageRecord
 from mario_a3c.cluster.crew import Node, free_places, living_nodes
 from mario_a3c.cluster.ray_store import ANSWER, BIRTH
 from mario_a3c.cluster.stage_turn import HOME, StageTurn, TurnLook
 from mario_a3c.faults import RunError
 from mario_a3c.files import write_atomically
+from mario_a3c.training.campaign import Campaign, Show, StageRecord
 
 LOOK = 2.0
 MOST_LOSSES = 3

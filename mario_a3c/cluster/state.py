@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from mario_a3c.normalization import merge
-from mario_a3c.shared import Shared
+from mario_a3c.learning.normalization import merge
+from mario_a3c.training.shared import Shared
 
 State = dict[str, NDArray[Any]]
 """``weights`` ``float32 [P]``, ``counters`` ``int64 [4]``, ``statistics`` ``float64 [3, K + 1]``,

@@ -15,9 +15,9 @@ from mario_a3c.cluster.link import OWN, StoreLink
 from mario_a3c.cluster.ray_store import Address, RayStore
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice
-from mario_a3c.model import ModelSpec
-from mario_a3c.ways import ways_file
-from mario_a3c.worker import local_train
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.search.ways import ways_file
+from mario_a3c.training.worker import local_train
 
 WATCH = 1.0
 

@@ -1,4 +1,4 @@
-"""Any Gymnasium task as a vector environment of the kind that `mario_a3c.rollout` plays."""
+"""Any Gymnasium task as a vector environment of the kind that a rollout plays."""
 
 from __future__ import annotations
 

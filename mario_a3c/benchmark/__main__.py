@@ -1,0 +1,122 @@
+"""Measures the agents in a folder and writes the tables of the documentation.
+
+``python -m mario_a3c.benchmark`` keeps what it finds in ``docs/results.json`` and makes
+``docs/results.md`` and the table in the README from it. Nothing in those tables is typed by hand.
+An agent whose file has not changed since it was measured is not measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from mario_a3c.benchmark.mario import EPISODES, NOOPS, SEED, mario_table, measure_mario
+from mario_a3c.benchmark.tasks import measure_task, tasks_page, tasks_table
+from mario_a3c.checkpoint import CheckpointError, load_agent
+from mario_a3c.files import write_atomically
+from mario_a3c.tables import renew_table
+
+BAD_INPUT = 2
+PATTERN = "*.safetensors"
+
+Results = dict[str, dict[str, Any]]
+"""Figures by task, ``mario-1-1`` or the id of an environment."""
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """Play the agents that come with the project and write the results into the documentation."""
+
+    saved_models: Path = Path("saved_models")
+    """Folder of the agents."""
+    unfinished: tuple[Path, ...] = ()
+    """Further agents, which do not come with the project: those of stages not yet finished. One is
+    measured only if its stage has no agent in the folder."""
+    again: bool = False
+    """Measure all, also those that have not changed."""
+    results: Path = Path("docs/results.json")
+    """What was measured, for programs."""
+    trainings: Path = Path("docs/trainings.csv")
+    """What benchmarks/seeds.py noted of trainings of other tasks than Mario."""
+    page: Path = Path("docs/results.md")
+    """The page to write."""
+    readme: Path = Path("README.md")
+    """The page whose table is renewed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write; return 0, or 2 if there is nothing to measure or an agent is broken."""
+    options = tyro.cli(BenchmarkOptions, args=arguments, prog="python -m mario_a3c.benchmark")
+    torch.set_num_threads(1)
+    shipped = sorted(options.saved_models.glob(PATTERN))
+    if not shipped:
+        print(f"There is no {PATTERN} in {options.saved_models}.", file=sys.stderr)
+        return BAD_INPUT
+    known: Results = {}
+    if options.results.exists():
+        known = json.loads(options.results.read_text("utf-8"))
+    try:
+        results = _measure_all(options, shipped, known)
+    except (CheckpointError, OSError) as error:
+        print(f"mario_a3c.benchmark: {error}", file=sys.stderr)
+        return BAD_INPUT
+    _save(options.results, results)
+    table = mario_table(results)
+    page = _page(table) + "\n" + tasks_page(results, options.trainings)
+    write_atomically(options.page, page.encode())
+    renew_table(options.readme, "agents", table)
+    renew_table(options.readme, "tasks", tasks_table(results))
+    return 0
+
+
+def _measure_all(options: BenchmarkOptions, shipped: list[Path], known: Results) -> Results:
+    """Return the figures of every agent, those known already where its file is the same."""
+    paths = {path.stem: path for path in shipped}
+    for path in options.unfinished:
+        paths.setdefault(str(load_agent(path).metadata["task"]), path)
+    results: Results = {}
+    for task, path in sorted(paths.items()):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        before = known.get(task, {})
+        if options.again or before.get("sha256") != digest:
+            measure = measure_mario if task.startswith("mario-") else measure_task
+            before = {"sha256": digest, **measure(path)}
+            print(f"{task}: {before}", flush=True)
+        results[task] = {**before, "shipped": path in shipped}
+        _save(options.results, {**known, **results})
+    return results
+
+
+def _save(path: Path, results: Results) -> None:
+    write_atomically(path, (json.dumps(results, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _page(table: str) -> str:
+    machine = f"{platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
+    return f"""# Results
+
+Written by `python -m mario_a3c.benchmark`; nothing here is typed by hand. Every episode starts at
+the beginning of its stage. Greedy: one episode, the likeliest action at every step. Replay: the
+same button presses in the bare `gym_super_mario_bros` on nes-py. Sampled: {EPISODES} episodes with
+actions drawn from the policy and 0-{NOOPS} no-op frames first (seed {SEED}), and how far those that
+do not finish get on average. Time left: the game's clock where the stage was finished. Random: mean
+furthest x of as many episodes with random buttons. Steps, time and seed are those of the training
+run, when these weights were measured best; the time is wall-clock time on two cores that other work
+shared, a warm start's own training not counted. Measured on {machine}.
+
+{table}
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

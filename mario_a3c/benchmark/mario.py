@@ -1,0 +1,132 @@
+"""What the benchmark measures of a Mario agent, and the table of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mario_a3c.checkpoint import load_agent
+from mario_a3c.play_cli import PlayOptions, prepare
+from mario_a3c.playing.episodes import PlayedEpisode, play_episodes
+from mario_a3c.replay import completes
+from mario_a3c.tables import markdown_table
+
+EPISODES = 200
+"""Sampled episodes of each agent."""
+NOOPS = 30
+SEED = 1
+"""Of the sampled episodes."""
+
+_COLUMNS = (
+    "stage",
+    "greedy",
+    "replay in nes-py",
+    f"sampled, of {EPISODES}",
+    "time left",
+    "others get to x",
+    "random gets to x",
+    "steps",
+    "trained for",
+    "seed",
+    "means",
+)
+
+
+def measure_mario(path: Path) -> dict[str, Any]:
+    """Play an agent and return its figures.
+
+    It plays greedily once, `EPISODES` times with sampled actions and 0 to `NOOPS` no-op frames,
+    and beside it an agent that presses buttons at random plays as many. The greedy episode is
+    replayed in the bare ``gym_super_mario_bros`` on nes-py.
+
+    Raises:
+        CheckpointError: the file is not an agent of Mario's.
+    """
+    metadata = load_agent(path).metadata
+    config = metadata["config"]
+    world, stage = config["world"], config["stage"]
+    greedy = _play(PlayOptions(world, stage, path), 1, 0)[0]
+    sampled = _play(PlayOptions(world, stage, path, stochastic=True), EPISODES, NOOPS)
+    at_random = _play(PlayOptions(world, stage, random=True), EPISODES, NOOPS)
+    finished = [episode.time_left for episode in sampled if episode.completed]
+    failed = [episode.max_x for episode in sampled if not episode.completed]
+    return {
+        "world": world,
+        "stage": stage,
+        "greedy": greedy.completed,
+        "greedy_max_x": greedy.max_x,
+        "replayed": greedy.completed and completes(greedy.trace),
+        "sampled": len(finished),
+        "episodes": len(sampled),
+        "time_left": float(np.mean(finished)) if finished else None,
+        "failed_max_x": float(np.mean(failed)) if failed else None,
+        "random_max_x": float(np.mean([episode.max_x for episode in at_random])),
+        "steps": metadata["steps"],
+        "seconds": metadata.get("seconds", 0.0),
+        "seed": config["seed"],
+        "means": _means(config),
+    }
+
+
+def mario_table(results: dict[str, dict[str, Any]]) -> str:
+    """Return the table of all Mario agents, Markdown."""
+    rows = [_row(figures) for task, figures in sorted(results.items()) if task.startswith("mario-")]
+    return markdown_table(_COLUMNS, rows)
+
+
+def _row(figures: dict[str, Any]) -> list[str]:
+    return [
+        f"{figures['world']}-{figures['stage']}",
+        "finishes" if figures["greedy"] else f"to x {figures['greedy_max_x']}",
+        "finishes" if figures["replayed"] else "-",
+        str(figures["sampled"]),
+        _rounded(figures["time_left"]),
+        _rounded(figures["failed_max_x"]),
+        _rounded(figures["random_max_x"]),
+        f"{figures['steps']:,}",
+        f"{figures['seconds'] / 60:.1f} min",
+        str(figures["seed"]),
+        figures["means"] if figures["shipped"] else figures["means"] + " (unfinished, not shipped)",
+    ]
+
+
+def _rounded(number: float | None) -> str:
+    return "-" if number is None else f"{number:.0f}"
+
+
+def _play(options: PlayOptions, episodes: int, noops: int) -> list[PlayedEpisode]:
+    game, _ = prepare(options)
+    played = play_episodes(
+        game.player,
+        game.world,
+        game.stage,
+        episodes=episodes,
+        seed=SEED,
+        noops=noops,
+        **game.settings,
+    )
+    return list(played)
+
+
+def _means(config: dict[str, Any]) -> str:
+    """Say in a few words by what means an agent was trained, besides plain A3C."""
+    means = []
+    if config["epochs"] * config["minibatches"] > 1:
+        means.append("reuse")
+    if config.get("start_fraction"):
+        means.append("starts on found ways")
+    if config.get("imitation_coef"):
+        means.append("imitation of found ways")
+    if config.get("gradual_noops"):
+        means.append("gradual no-ops")
+    if config.get("retry_fraction"):
+        means.append("retries")
+    if config.get("load_from"):
+        means.append(f"warm start from {Path(config['load_from']).stem.removeprefix('mario-')}")
+    elif config.get("load_from_previous_stage"):
+        means.append("warm start from the stage before")
+    if config["action_type"] != "simple":
+        means.append(f"actions {config['action_type']}")
+    return ", ".join(means) or "none"

@@ -1,0 +1,140 @@
+"""What the benchmark measures of agents for other tasks than Mario, and the tables of them."""
+
+from __future__ import annotations
+
+import csv
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mario_a3c.checkpoint import load_agent
+from mario_a3c.playing.tasks import TaskGame, agent_game, play_task, random_game, task_summary
+from mario_a3c.tables import markdown_table
+
+TASK_EPISODES = 100
+"""Episodes of each agent, and as many of the random baseline."""
+TASK_SEED = 10_000
+"""Of those episodes: none that training or its evaluation has seen."""
+GOALS = {
+    "CartPole-v1": 475.0,
+    "Acrobot-v1": -100.0,
+    "LunarLander-v3": 200.0,
+    "Pendulum-v1": -200.0,
+    "Pendulum-v1-hide-2": -300.0,
+    "MountainCarContinuous-v0": 90.0,
+    "Reacher-v5": -6.0,
+    "PongDeterministic-v4": 20.0,
+}
+"""Mean scores that the project set out to reach, by the names of the agents' files."""
+
+_COLUMNS = ("task", "asked for", "score", "random", "steps", "trained for", "seed", "means")
+_SEED_COLUMNS = ("task", "seed", "solved", "score", "steps", "wall-clock", "CPU", "workers")
+_PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "mujoco", "box2d")
+
+
+def measure_task(path: Path) -> dict[str, Any]:
+    """Play an agent greedily, play at random beside it, and return the figures.
+
+    Raises:
+        CheckpointError: the file is not an agent of a task that can be made.
+    """
+    metadata = load_agent(path).metadata
+    config = metadata["config"]
+    game = agent_game(path, config["env_name"], "", stochastic=False)
+    agent, at_random = (_play(game), _play(random_game(config["env_name"])))
+    return {
+        "score": agent["mean_return"],
+        "deviation": agent["deviation"],
+        "random": at_random["mean_return"],
+        "random_deviation": at_random["deviation"],
+        "steps": metadata["steps"],
+        "seconds": metadata.get("seconds", 0.0),
+        "seed": config["seed"],
+        "means": _means(config),
+    }
+
+
+def _play(game: TaskGame) -> dict[str, Any]:
+    return task_summary(game, list(play_task(game, TASK_EPISODES, TASK_SEED)))
+
+
+def _means(config: dict[str, Any]) -> str:
+    means = ["LSTM"] if config["recurrent"] else []
+    if config["epochs"] * config["minibatches"] > 1:
+        means.append("reuse")
+    if config["hide"]:
+        means.append(f"observation {', '.join(map(str, config['hide']))} hidden")
+    if config["action_repeat"] > 1:
+        means.append(f"actions held for {config['action_repeat']} steps")
+    return ", ".join(means) or "none"
+
+
+def tasks_table(results: dict[str, dict[str, Any]]) -> str:
+    """Return the table of all agents but Mario's, Markdown."""
+    known = {task: results[task] for task in GOALS if task in results}
+    others = {task: results[task] for task in sorted(results) if not task.startswith("mario-")}
+    return markdown_table(
+        _COLUMNS, [_row(task, figures) for task, figures in (known | others).items()]
+    )
+
+
+def _row(task: str, figures: dict[str, Any]) -> list[str]:
+    return [
+        task,
+        f"{GOALS[task]:g}" if task in GOALS else "-",
+        f"{figures['score']:.2f} ± {figures['deviation']:.2f}",
+        f"{figures['random']:.2f} ± {figures['random_deviation']:.2f}",
+        f"{figures['steps']:,}",
+        f"{figures['seconds'] / 60:.1f} min",
+        str(figures["seed"]),
+        figures["means"],
+    ]
+
+
+def seeds_table(path: Path) -> str:
+    """Return the table of every training that ``benchmarks/seeds.py`` noted, Markdown."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    order = {task: index for index, task in enumerate(GOALS)}
+    rows.sort(key=lambda row: (order.get(row["task"], len(order)), row["workers"], row["seed"]))
+    return markdown_table(_SEED_COLUMNS, [_seed_row(row) for row in rows])
+
+
+def _seed_row(row: dict[str, str]) -> list[str]:
+    name = f"{row['task']} ({row['options']})" if row["options"] else row["task"]
+    return [
+        name,
+        row["seed"],
+        row["solved"],
+        f"{float(row['score']):.2f} ± {float(row['deviation']):.2f}",
+        f"{int(row['steps']):,}",
+        f"{row['seconds']} s",
+        f"{row['cpu_seconds']} s",
+        row["workers"],
+    ]
+
+
+def tasks_page(results: dict[str, dict[str, Any]], trainings: Path) -> str:
+    """Return the part of the results page that is about these tasks, Markdown."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    page = f"""## Other tasks
+
+Score: mean and standard deviation over {TASK_EPISODES} episodes that training has not seen (seed
+{TASK_SEED}), the likeliest action at every step; random: as many with actions drawn evenly. Steps,
+time and seed are those of the training run when these weights were measured best; the time is
+wall-clock time on two cores that other work shared. Versions: {versions}.
+
+{tasks_table(results)}
+"""
+    if not trainings.exists():
+        return page
+    return f"""{page}
+### Every seed
+
+What `python benchmarks/seeds.py` noted of whole trainings. Solved: the preset's `solved_score` was
+reached in two evaluations in a row, which ended the run. Score: of the best agent of that seed over
+100 episodes. CPU: processor time of all processes of a run; on two idle cores it would take half as
+many seconds, while the wall-clock time is that of a machine that other work shared.
+
+{seeds_table(trainings)}
+"""

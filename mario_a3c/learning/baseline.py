@@ -1,0 +1,42 @@
+"""The random baseline: actions drawn evenly, in the place of a network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Independent, Uniform
+
+from mario_a3c.learning.model import State
+from mario_a3c.learning.spec import ModelSpec
+
+
+class UniformPolicy:
+    """Draws every action evenly, whatever is shown.
+
+    Where a continuous action has no bounds it is drawn from -1 to 1. There is no likeliest action.
+
+    Args:
+        spec: of the network in whose place this stands.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        low, high = torch.tensor(spec.action_low), torch.tensor(spec.action_high)
+        bounded = torch.isfinite(low) & torch.isfinite(high)
+        self._low, self._high = torch.where(bounded, low, -1.0), torch.where(bounded, high, 1.0)
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state in which an episode begins: there is none."""
+        return ()
+
+    def act(self, observations: Tensor, state: State) -> tuple[Distribution, Tensor, State]:
+        """Choose for B games; see `mario_a3c.learning.model.ActorCritic.act`."""
+        games = len(observations)
+        return self._distribution(games), torch.zeros(games), ()
+
+    def _distribution(self, games: int) -> Distribution:
+        if not self.spec.continuous:
+            return Categorical(logits=torch.zeros(games, self.spec.num_actions))
+        shape = (games, self.spec.num_actions)
+        each = Uniform(self._low.expand(shape), self._high.expand(shape), validate_args=False)
+        return Independent(each, 1, validate_args=False)

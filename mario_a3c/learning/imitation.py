@@ -1,0 +1,117 @@
+"""Learning from found ways (Rajeswaran et al. 2018, arXiv:1709.10087).
+
+The ways are those that the program found by search (`mario_a3c.explore`). Their actions are made
+likelier beside what the rollouts teach, with a weight that falls to 0 (`--imitation-coef`). So
+they show where to begin to look, which random actions would take too long to find, and in the end
+only what was learned by playing counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mario_a3c.envs.demonstrations import NO_ACTION, Demonstration
+from mario_a3c.learning.model import ActorCritic, State
+from mario_a3c.learning.rollout import Batch, join
+
+SEQUENCES = 4
+"""Sequences that are imitated in an update."""
+REFRESH = 4
+"""Rollouts after which the recurrent states before the sequences are computed anew."""
+
+
+class Imitated(NamedTuple):
+    """Sequences of L steps, N of them side by side.
+
+    Attributes:
+        observations: ``uint8 [L, N, C, H, W]``.
+        actions: ``int64 [L, N]``.
+        counts: ``[L, N]``, 1 where there is something to imitate and 0 elsewhere.
+        state: recurrent state before the first step, each ``[N, ...]``.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    counts: Tensor
+    state: State
+
+    def beside(self, batch: Batch) -> tuple[tuple[Tensor, State, Tensor], Tensor]:
+        """Return what a batch and these sequences give the network together, and their actions.
+
+        The batch comes first: ``(observations, state, resets)`` and actions ``[L, N + M]``.
+        """
+        going_on = torch.zeros_like(self.actions, dtype=torch.bool)
+        state = tuple(torch.cat(parts) for parts in zip(batch.state, self.state, strict=True))
+        inputs = (
+            join(batch.observations, self.observations),
+            state,
+            torch.cat([batch.resets, going_on], 1),
+        )
+        return inputs, torch.cat([batch.actions, self.actions], 1)
+
+
+class Imitation:
+    """Demonstrations, cut into sequences.
+
+    Args:
+        demonstrations: at least one.
+        unroll: L, the length of a sequence.
+        device: where the model lies.
+    """
+
+    def __init__(
+        self,
+        demonstrations: Sequence[Demonstration],
+        unroll: int,
+        device: torch.device,
+    ) -> None:
+        longest = max(len(episode.actions) for episode in demonstrations)
+        pieces = -(-longest // unroll)
+        steps, episodes = pieces * unroll, len(demonstrations)
+        shape = demonstrations[0].observations.shape[1:]
+        observations = torch.zeros((steps, episodes, *shape), dtype=torch.uint8)
+        actions = torch.zeros((steps, episodes), dtype=torch.int64)
+        counts = torch.zeros((steps, episodes))
+        for n, episode in enumerate(demonstrations):
+            length = len(episode.actions)
+            observations[:length, n] = torch.from_numpy(episode.observations)
+            actions[:length, n] = torch.from_numpy(episode.actions.clip(0))
+            counts[:length, n] = torch.from_numpy(episode.actions != NO_ACTION)
+        self._pieces = [
+            [part[p * unroll : (p + 1) * unroll].to(device) for p in range(pieces)]
+            for part in (observations, actions, counts)
+        ]
+        # The pieces with something to imitate, as (piece, episode).
+        self._worth = [
+            (p, n) for p in range(pieces) for n in range(episodes) if self._pieces[2][p][:, n].any()
+        ]
+        self._states: list[State] = []
+        self._age = 0
+
+    @torch.no_grad()
+    def refresh(self, model: ActorCritic) -> None:
+        """Compute the states before the sequences, unless they are still fresh enough."""
+        self._age += 1
+        if self._states and self._age < REFRESH:
+            return
+        self._age, self._states = 0, []
+        episodes = self._pieces[0][0].shape[1]
+        state = model.initial_state(episodes)
+        going_on = torch.zeros_like(self._pieces[1][0], dtype=torch.bool)
+        for observations in self._pieces[0]:
+            self._states.append(state)
+            _, _, state = model(observations, state, going_on)
+
+    def draw(self, generator: torch.Generator) -> Imitated:
+        """Return `SEQUENCES` random sequences, all equally likely."""
+        drawn = torch.randint(len(self._worth), (SEQUENCES,), generator=generator).tolist()
+        chosen = [self._worth[index] for index in drawn]
+        parts = [torch.stack([part[p][:, n] for p, n in chosen], 1) for part in self._pieces]
+        states = [tuple(part[n] for part in self._states[p]) for p, n in chosen]
+        state = tuple(torch.stack(rows) for rows in zip(*states, strict=True))
+        observations, actions, counts = parts
+        return Imitated(observations, actions, counts, state)

@@ -1,0 +1,178 @@
+"""Playing any task but Mario: an agent or the random baseline, scored and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv, VectorWrapper
+from numpy.typing import NDArray
+
+from mario_a3c.checkpoint import CheckpointError, load_agent
+from mario_a3c.config import RunConfig
+from mario_a3c.envs.atari import FRAME_SKIP, is_atari
+from mario_a3c.envs.factory import make_env
+from mario_a3c.learning.baseline import UniformPolicy
+from mario_a3c.learning.model import Actor
+from mario_a3c.learning.rollout import Episode
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.playing.video import FRAMES_PER_SECOND
+from mario_a3c.presets import settings_for
+from mario_a3c.training.evaluate import play_episodes
+
+SIDE_BY_SIDE = 16
+"""Games that are played at once where nobody watches."""
+USUAL_FRAMES_PER_SECOND = 30
+"""Of tasks that do not say how fast they are to be shown."""
+
+OnPicture = Callable[[NDArray[np.uint8]], None]
+
+
+@dataclass(frozen=True)
+class TaskGame:
+    """What is played, and by whom.
+
+    Attributes:
+        config: the task and its settings.
+        player: an agent, or the random baseline.
+        greedy: take the likeliest action instead of drawing one.
+        pictures_per_second: at which a recording runs at the game's own speed.
+    """
+
+    config: RunConfig
+    player: Actor
+    greedy: bool
+    pictures_per_second: int
+
+
+class Shown(VectorWrapper[Any, Any, Any, Any, Any]):
+    """Shows every picture of one game to a listener, but none of the time after an episode's end.
+
+    Args:
+        env: one game, made to render ``rgb_array``.
+        on_picture: is shown ``uint8 [height, width, 3]``.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], on_picture: OnPicture) -> None:
+        super().__init__(env)
+        self._on_picture = on_picture
+
+    def _show(self) -> None:
+        pictures = self.env.render()
+        assert pictures is not None
+        self._on_picture(np.asarray(pictures[0], dtype=np.uint8))
+
+    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode and show its first picture."""
+        result = self.env.reset(**settings)
+        self._show()
+        return result
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take a step and show what came of it, unless the next episode has begun."""
+        result = self.env.step(actions)
+        if not (result[2] | result[3]).any():
+            self._show()
+        return result
+
+
+def agent_game(path: Path, env_name: str, env_module: str, stochastic: bool) -> TaskGame:
+    """Return the game of a saved agent.
+
+    Args:
+        path: the agent's file.
+        env_name: the task that was asked for.
+        env_module: registers it. What the file names is not imported: it may come from anywhere.
+        stochastic: draw actions from the policy.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or its agent plays another task.
+        ConfigError: its settings are not allowed.
+        TaskError: the task cannot be made.
+    """
+    agent = load_agent(path)
+    try:
+        config = RunConfig.from_dict(agent.metadata["config"])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} does not say how its agent was trained.") from error
+    if config.env_name != env_name:
+        raise CheckpointError(f"{path} holds an agent for {config.env_name}, not for {env_name}.")
+    config.validate()
+    config = replace(config, env_module=env_module)
+    needed, speed = _outline(config)
+    spec = agent.model.spec
+    for name in ("observation_shape", "num_actions", "continuous"):
+        has, needs = getattr(spec, name), getattr(needed, name)
+        if has != needs:
+            raise CheckpointError(
+                f"{path} holds a network with {name} {has}, but {env_name} has {needs}."
+            )
+    return TaskGame(config, agent.model, not stochastic, speed)
+
+
+def random_game(env_name: str, env_module: str = "") -> TaskGame:
+    """Return the random baseline of a task, with the settings that training would have.
+
+    Args:
+        env_name: the task.
+        env_module: registers it.
+
+    Raises:
+        TaskError: the task cannot be made.
+    """
+    _, settings = settings_for(RunConfig(env_name=env_name))
+    config = RunConfig(**{"env_name": env_name, "env_module": env_module, **settings})
+    spec, speed = _outline(config)
+    return TaskGame(config, UniformPolicy(spec), False, speed)
+
+
+def _outline(config: RunConfig) -> tuple[ModelSpec, int]:
+    """Return the network that a task needs, and its decisions in a second of its own time."""
+    env = make_env(config, 1, seed=0)
+    env.close()
+    spec = ModelSpec.for_task(env.single_observation_space, env.single_action_space, config)
+    if is_atari(config.env_name):
+        return spec, FRAMES_PER_SECOND // FRAME_SKIP
+    usual = env.metadata.get("render_fps") or USUAL_FRAMES_PER_SECOND
+    return spec, max(1, round(usual / config.action_repeat))
+
+
+def play_task(
+    game: TaskGame, episodes: int, seed: int, on_picture: OnPicture | None = None
+) -> Iterator[Episode]:
+    """Play episodes and yield each.
+
+    Args:
+        game: what is played, and by whom.
+        episodes: how many.
+        seed: of the games and of drawn actions; equal seeds play equal episodes.
+        on_picture: is shown every picture, ``uint8 [height, width, 3]``; the episodes are then
+            played one after another.
+    """
+    torch.manual_seed(seed)
+    games = min(episodes, SIDE_BY_SIDE) if on_picture is None else 1
+    env = make_env(game.config, games, seed, None if on_picture is None else "rgb_array")
+    if on_picture is not None:
+        env = Shown(env, on_picture)
+    try:
+        for first in range(0, episodes, games):
+            played = play_episodes(game.player, env, games if game.greedy else 0)
+            yield from played[: episodes - first]
+    finally:
+        env.close()
+
+
+def task_summary(game: TaskGame, episodes: list[Episode]) -> dict[str, Any]:
+    """Return what ``--json`` prints; scores are None without an episode."""
+    scores = [episode.score for episode in episodes]
+    return {
+        "env_name": game.config.env_name,
+        "episodes": len(scores),
+        "mean_return": float(np.mean(scores)) if scores else None,
+        "deviation": float(np.std(scores)) if scores else None,
+        "mean_length": float(np.mean([e.length for e in episodes])) if scores else None,
+    }

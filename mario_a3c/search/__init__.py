@@ -1,0 +1,1 @@
+"""Ways through a stage, found by search without learning."""

@@ -1,0 +1,46 @@
+"""Which finished agent a new stage should start from: the one that gets furthest in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mario_a3c.checkpoint import CheckpointError, load_agent
+from mario_a3c.config import RunConfig
+from mario_a3c.play_cli import PlayOptions, prepare
+from mario_a3c.playing.episodes import BATCH, play_episodes
+from mario_a3c.training.preparation import network_for
+
+
+def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
+    """Let the agents of other stages play a stage, and return the file of the best.
+
+    Each plays `BATCH` sampled episodes with 0-30 no-op frames; what counts is the mean furthest x.
+
+    Args:
+        folder: of the agents; those of another network or action set are passed over.
+        config: the stage, and the network to be trained.
+
+    Returns:
+        the file, or None if there is no agent that fits.
+    """
+    torch.set_num_threads(1)
+    spec = network_for(config)
+    distances: dict[Path, float] = {}
+    for path in sorted(folder.glob("mario-*.safetensors")):
+        if path.stem == config.task:
+            continue
+        try:
+            if load_agent(path).model.spec != spec:
+                continue
+            options = PlayOptions(config.world, config.stage, path, stochastic=True)
+            game, _ = prepare(options)
+        except CheckpointError:
+            continue
+        episodes = play_episodes(
+            game.player, game.world, game.stage, episodes=BATCH, seed=1, noops=30, **game.settings
+        )
+        distances[path] = float(np.mean([episode.max_x for episode in episodes]))
+    return max(distances, key=lambda path: distances[path], default=None)

@@ -1,0 +1,298 @@
+"""A campaign: stage after stage on one machine, until all are solved or the time is over.
+
+Each turn of a stage is a run of ``train.py`` of its own, in a process of its own. What the
+campaign knows stands in ``campaign.json`` and in the folders of the runs, so it can be stopped and
+started again at any point. An unsolved stage gets another turn once the others had theirs: first
+its run goes on, and after every third turn a new one begins with another seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from mario_a3c.config import ConfigError
+from mario_a3c.faults import RunError
+from mario_a3c.files import write_atomically
+from mario_a3c.training.processes import stop_with_parent
+from mario_a3c.training.resume import states
+
+TURNS_PER_SEED = 3
+MOST_FAILURES = 3
+"""Runs in a row that may fail, of whatever stages, before the campaign ends."""
+POLL = 1.0
+
+
+@dataclass
+class StageRecord:
+    """What a campaign knows of one stage."""
+
+    world: int
+    stage: int
+    seed: int
+    turns: int = 0
+    solved: bool = False
+    run: str = ""
+    seconds: float = 0.0
+    status: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The stage's name, for example ``1-1``."""
+        return f"{self.world}-{self.stage}"
+
+
+class Campaign:
+    """Trains a list of stages with the same options."""
+
+    def __init__(
+        self,
+        folder: Path,
+        stages: Sequence[tuple[int, int]],
+        seed: int,
+        options: Sequence[str],
+        start_from: Callable[[int, int], Path | None] = lambda world, stage: None,
+    ) -> None:
+        """Begin a campaign, or take up the one that the folder holds.
+
+        Args:
+            folder: for ``campaign.json`` and the runs; made if it is not there.
+            stages: the stages, in the order of their first turns.
+            seed: of the first run of every stage.
+            options: options of ``train.py`` that every run gets.
+            start_from: called with a world and a stage when a run of it begins; returns the agent
+                whose weights it starts from, if any.
+
+        Raises:
+            ConfigError: the folder holds a record that cannot be read.
+            OSError: the folder cannot be made or read.
+        """
+        self.folder, self.options, self._start_from = folder, list(options), start_from
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / "campaign.json"
+        self._failures = 0
+        known: dict[tuple[int, int], StageRecord] = {}
+        try:
+            if self._file.exists():
+                for entry in json.loads(self._file.read_text("utf-8")):
+                    known[entry["world"], entry["stage"]] = StageRecord(**entry)
+        except (LookupError, TypeError, ValueError) as error:
+            raise ConfigError(f"{self._file} is not the record of a campaign: {error}.") from error
+        self.records = [known.get(stage) or StageRecord(*stage, seed=seed) for stage in stages]
+        self._others = [record for stage, record in known.items() if stage not in set(stages)]
+
+    def next_record(self, busy: Collection[str] = ()) -> StageRecord | None:
+        """Return the unsolved stage with the fewest turns, or None if there is none.
+
+        Args:
+            busy: names of stages that have their turn.
+        """
+        unsolved = [
+            record for record in self.records if not record.solved and record.name not in busy
+        ]
+        return min(unsolved, key=lambda record: record.turns, default=None)
+
+    def save(self) -> None:
+        """Write what is known of all stages."""
+        records = [asdict(record) for record in (*self.records, *self._others)]
+        write_atomically(self._file, (json.dumps(records, indent=1) + "\n").encode())
+
+    def take_turn(
+        self,
+        record: StageRecord,
+        hours: float,
+        refresh: Callable[[], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
+        """Train one stage for a turn.
+
+        Args:
+            record: the stage; updated as the run goes on.
+            hours: length of the turn.
+            refresh: called about once a second.
+            interrupted: asked often; true ends the turn, saved.
+
+        Raises:
+            RunError: several runs in a row have failed.
+        """
+        begun, earlier = time.monotonic(), record.seconds
+        command, folder = self.command(record, hours)
+        with self.log(record).open("a", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=stop_with_parent,
+            )
+            try:
+                while process.poll() is None:
+                    record.seconds = earlier + time.monotonic() - begun
+                    self.take_status(record, folder)
+                    refresh()
+                    if interrupted():
+                        process.terminate()
+                        process.wait(timeout=60)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=POLL)
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait()
+        self.end_turn(record, folder, None if interrupted() else process.returncode)
+
+    def take_status(self, record: StageRecord, folder: Path) -> None:
+        """Read how the run of a stage stands."""
+        record.status = _read_status(folder) or record.status
+
+    def end_turn(self, record: StageRecord, folder: Path, status: int | None) -> None:
+        """Note what came of a turn.
+
+        Args:
+            record: the stage.
+            folder: of its run.
+            status: with which the run ended, None for a turn that was broken off and counts not.
+
+        Raises:
+            RunError: several runs in a row have failed.
+        """
+        self.take_status(record, folder)
+        record.solved = bool(record.status.get("solved"))
+        if status is not None and not record.solved:
+            record.turns += 1
+        self.save()
+        if status is not None:
+            self._failures = self._failures + 1 if status else 0
+        if self._failures >= MOST_FAILURES:
+            last = self.log(record).read_text("utf-8").strip().rpartition("\n")[2]
+            raise RunError(f"{self._failures} runs in a row failed; the last one said: {last}")
+
+    def log(self, record: StageRecord) -> Path:
+        """Return the file that holds what the runs of a stage print."""
+        return self.folder / f"{record.name}.log"
+
+    def command(
+        self, record: StageRecord, hours: float, home: Path | None = None
+    ) -> tuple[list[str], Path]:
+        """Return the command of a stage's turn of so many hours, and the folder of its run.
+
+        Args:
+            record: the stage.
+            hours: length of the turn.
+            home: where the command finds the campaign's folder, if that is somewhere else.
+        """
+        home = home or self.folder
+        program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
+        program += ["--world", str(record.world), "--stage", str(record.stage)]
+        seed = record.seed + record.turns // TURNS_PER_SEED
+        record.run = f"{record.name}-seed{seed}"
+        self.save()
+        folder = self.folder / record.run
+        if states(folder):
+            spent = float(_read_status(folder).get("seconds", 0.0)) / 3600
+            there = str(home / folder.name)
+            return [*program, "--resume", there, "--hours", str(spent + hours)], folder
+        while folder.exists():  # a run that ended before its first state
+            folder = folder.with_name(folder.name + "-again")
+            record.run = folder.name
+        new = ["--log-path", str(home), "--run-name", record.run, "--hours", str(hours)]
+        agent = self._start_from(record.world, record.stage)
+        if agent is not None:
+            new += ["--load-from", str(agent)]
+        return [*program, *new, "--seed", str(seed)], folder
+
+
+def _read_status(folder: Path) -> dict[str, Any]:
+    try:
+        status = json.loads((folder / "status.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def run_campaign(
+    campaign: Campaign, hours: float, stage_hours: float, interrupted: Callable[[], bool]
+) -> None:
+    """Give turns to the stages until all are solved, the time is over, or somebody interrupts.
+
+    Args:
+        campaign: the stages.
+        hours: time in all; 0 for no limit.
+        stage_hours: length of a turn.
+        interrupted: asked often; true ends the campaign, to be started again later.
+
+    Raises:
+        RunError: several runs in a row have failed.
+    """
+    begun = time.monotonic()
+    with shown(campaign) as show:
+        while not interrupted():
+            left = hours - (time.monotonic() - begun) / 3600 if hours else stage_hours
+            record = campaign.next_record()
+            if record is None or left <= 0:
+                break
+
+            refresh = partial(show, {record.name})
+            campaign.take_turn(record, min(left, stage_hours), refresh, interrupted)
+            show(set())
+
+
+Show = Callable[[set[str]], None]
+"""Called with the names of the stages that have their turn."""
+
+
+@contextlib.contextmanager
+def shown(campaign: Campaign) -> Iterator[Show]:
+    """Show a table of all stages: live in a terminal, and elsewhere a line after each turn."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=1) as live:
+            yield lambda current: live.update(table(campaign.records, current))
+        return
+    before: set[str] = set()
+
+    def tell(current: set[str]) -> None:
+        for record in campaign.records:
+            if record.name in before - current:
+                print("  ".join(_row(record)), flush=True)
+        before.clear()
+        before.update(current)
+
+    yield tell
+    console.print(table(campaign.records, set()))
+
+
+def table(records: Sequence[StageRecord], current: set[str]) -> Table:
+    """Return a table of all stages; those that are being trained are marked."""
+    shown = Table("stage", "state", "turns", "time", "steps", "mean x", "completed", "evaluation")
+    for record in records:
+        shown.add_row(*_row(record, running=record.name in current))
+    return shown
+
+
+def _row(record: StageRecord, running: bool = False) -> list[str]:
+    status = record.status
+    state = "solved" if record.solved else "training" if running else "waiting"
+    recent = status.get("recent", {})
+    return [
+        record.name,
+        state,
+        str(record.turns),
+        f"{record.seconds / 60:.1f} min",
+        f"{status.get('steps', 0):,}",
+        f"{recent.get('max_x', 0):.0f}",
+        f"{100 * recent.get('completed', 0):.0f}%",
+        str(status.get("evaluation", "")),
+    ]

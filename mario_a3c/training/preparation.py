@@ -1,0 +1,253 @@
+"""Everything that can be refused, before any process starts; then the run, ready to be started."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, outline
+from mario_a3c.config import MOST_WORKERS, ConfigError, RunConfig
+from mario_a3c.envs.engines import choose_engine
+from mario_a3c.envs.factory import found_ways, make_env
+from mario_a3c.envs.gymnasium_tasks import TaskError
+from mario_a3c.files import FolderInUseError, FolderLock, remove_temporaries, write_atomically
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.search.ways import learns_from_ways
+from mario_a3c.training.resume import PATTERN, load_state
+from mario_a3c.training.trainer import Trainer
+
+TASK = ("env_name", "env_module", "world", "stage", "action_type", "hide")
+"""Settings of which a run that goes on cannot change any."""
+WAYS = "ways"
+"""Folder in a run's folder that holds the ways it has found itself."""
+
+
+def prepare(config: RunConfig) -> tuple[Trainer, str]:
+    """Check a run's settings, and make or take up its folder and its shared state.
+
+    Returns:
+        the run, and a sentence that says what runs.
+
+    Raises:
+        ConfigError: a setting is not possible here.
+        CheckpointError: a file to start from or to go on from is missing, broken or does not fit.
+    """
+    if config.ray:
+        check_ray(config.ray)
+    else:
+        config = dataclasses.replace(config, device=_device(config.device))
+    sentence = f"{config.task} is played."
+    if config.is_mario:
+        engine, sentence = chosen_engine(config)
+        config = dataclasses.replace(config, engine=engine)
+        if learns_from_ways(config) and not config.paths and engine == "nes-py":
+            config = dataclasses.replace(config, start_fraction=0.0, imitation_coef=0.0)
+            sentence += " It finds no ways to learn from, which needs the native engine."
+        _check_ways(config)
+    spec = network_for(config)
+    initial = _initial_agent(config, spec)
+    folder = Path(config.resume) if config.resume else _new_folder(config)
+    if learns_from_ways(config) and (not config.paths or (folder / WAYS).is_dir()):
+        config = dataclasses.replace(config, paths=str(folder / WAYS))
+    with _our_own(folder, new=not config.resume) as lock:
+        trainer = Trainer(config, spec, folder, lock)
+        if config.resume:
+            trainer.restore()
+            sentence += f" Continuing {folder} at step {trainer.shared.steps:,}."
+        elif initial is not None:
+            trainer.start_from(initial.model)
+        remove_temporaries(folder)
+        write_atomically(folder / "config.json", json.dumps(config.to_dict(), indent=2).encode())
+        trainer.save()
+    return trainer, sentence
+
+
+@contextmanager
+def _our_own(folder: Path, new: bool) -> Iterator[FolderLock]:
+    """Lock a run's folder; if it turns out that it cannot be used, give it back or remove it."""
+    try:
+        lock = FolderLock(folder)
+        try:
+            yield lock
+        except BaseException:
+            lock.release()
+            raise
+    except FolderInUseError as error:
+        raise ConfigError(f"{error}; end that one first.") from error
+    except OSError as error:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise ConfigError(f"{folder} cannot be written to: {error.strerror}.") from error
+
+
+def resumed_settings(wanted: RunConfig) -> RunConfig:
+    """Return the settings of the run that is to be resumed.
+
+    Args:
+        wanted: what the command line asks for: ``resume`` names the run's folder, or is ``last``.
+
+    Raises:
+        ConfigError: there is no such run, or it would import a module nobody asked for.
+        CheckpointError: its state cannot be read.
+    """
+    folder = _last_run(wanted) if wanted.resume == "last" else Path(wanted.resume)
+    _, metadata, _ = load_state(folder)
+    try:
+        then = RunConfig.from_dict(metadata["config"])
+        then.validate()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The state in {folder} holds settings of another version: {error}."
+        ) from error
+    imports = then.env_module or (":" in then.env_name and then.env_name)
+    if imports and imports not in (wanted.env_module, wanted.env_name):
+        option = "--env-module" if then.env_module else "--env-name"
+        raise ConfigError(
+            f"The run in {folder} imports Python code, {imports}: if you trust it, say so with "
+            f"{option} {imports}."
+        )
+    # Where it ran is no part of the run: it goes on where we are told to, and only there.
+    if bool(wanted.ray) != bool(then.ray):
+        processes = MOST_WORKERS if wanted.ray else RunConfig().num_processes
+        then = dataclasses.replace(then, num_processes=processes)
+    return dataclasses.replace(then, resume=str(folder), ray=wanted.ray)
+
+
+def check_resumed(config: RunConfig, then: RunConfig) -> None:
+    """Raise `ConfigError` if the command line asks a resumed run for another task."""
+    for name in TASK:
+        asked, was = getattr(config, name), getattr(then, name)
+        if asked != was:
+            option = "--" + name.replace("_", "-")
+            raise ConfigError(
+                f"{option} {asked} is not possible with --resume: the run in {config.resume} has "
+                f"{option} {was}."
+            )
+
+
+def check_ray(address: str) -> None:
+    """Raise `ConfigError` if there is no Ray to train on."""
+    if find_spec("ray") is None:
+        raise ConfigError(
+            f"--ray {address} needs Ray, which is not installed: run pip install '.[ray]' in the "
+            "project's folder."
+        )
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda is not possible: PyTorch finds no CUDA device here.")
+    return name
+
+
+def chosen_engine(config: RunConfig) -> tuple[str, str]:
+    """Return which emulator runs, and a sentence that says why.
+
+    Raises:
+        ConfigError: if the one asked for is unknown or not available.
+    """
+    try:
+        return choose_engine(config.engine)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_ways(config: RunConfig) -> None:
+    """Refuse to learn along given ways if there are none."""
+    if not (learns_from_ways(config) and config.paths):
+        return
+    hint = "write them with python -m mario_a3c.explore --out FOLDER, or leave --paths out."
+    try:
+        found_ways(config)
+    except OSError as error:
+        raise ConfigError(
+            f"--paths {config.paths}: {error.filename} cannot be read: {error.strerror}; {hint}"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"--paths {config.paths}: {str(error).rstrip('.')}; {hint}") from error
+
+
+def network_for(config: RunConfig) -> ModelSpec:
+    """Return the network that a run's task and settings ask for.
+
+    Raises:
+        ConfigError: the task cannot be made, or the network is not possible.
+    """
+    try:
+        env = make_env(config, num_envs=1, seed=0)
+    except TaskError as error:
+        raise ConfigError(str(error)) from error
+    env.close()
+    spec = ModelSpec.for_task(env.single_observation_space, env.single_action_space, config)
+    try:
+        outline(spec)
+    except ValueError as error:
+        raise ConfigError(
+            f"--lstm-size {config.lstm_size} and --hidden {' '.join(map(str, config.hidden))} "
+            f"make a network that is not possible: {error}."
+        ) from error
+    return spec
+
+
+def _initial_agent(config: RunConfig, spec: ModelSpec) -> Agent | None:
+    """Return the agent whose weights to start from, if the run asks for some."""
+    if config.load_from_previous_stage:
+        world, stage = divmod((config.world - 1) * 4 + config.stage - 2, 4)
+        if world < 0:
+            raise ConfigError(
+                "--load-from-previous-stage is not possible: 1-1 has no stage before."
+            )
+        path = Path(config.saved_path) / f"mario-{world + 1}-{stage + 1}.safetensors"
+    elif config.load_from:
+        path = Path(config.load_from)
+    else:
+        return None
+    agent = load_agent(path)
+    if agent.model.spec != spec:
+        ours, theirs = vars(spec), vars(agent.model.spec)
+        name = next(name for name in ours if ours[name] != theirs[name])
+        raise ConfigError(
+            f"{path} holds another network or action set than this run's: its {name} is "
+            f"{theirs[name]}, this run's {ours[name]}."
+        )
+    return agent
+
+
+def _last_run(config: RunConfig) -> Path:
+    runs = Path(config.log_path).glob(f"{config.task}-*/{PATTERN}")
+    newest = max(runs, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        raise ConfigError(f"--resume last: there is no run of {config.task} in {config.log_path}.")
+    return newest.parent
+
+
+def _new_folder(config: RunConfig) -> Path:
+    name = config.run_name or f"{config.task}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path(config.log_path) / name
+    for attempt in range(1, 1000):
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if config.run_name and folder.exists():
+                raise ConfigError(
+                    f"--run-name {name}: {folder} exists already; choose another name, or continue "
+                    f"that run with --resume {folder}."
+                ) from None
+            folder = Path(config.log_path) / f"{name}-{attempt}"
+        except OSError as error:
+            raise ConfigError(
+                f"--log-path {config.log_path} cannot be written to: {error.strerror}."
+            ) from error
+        else:
+            return folder
+    raise ConfigError(f"--log-path {config.log_path} holds too many runs of this second.")

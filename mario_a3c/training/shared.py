@@ -1,0 +1,94 @@
+"""What the processes of a run have in common: one block of shared memory, and no locks.
+
+Every number has exactly one writer: a worker counts in its own row, and sums are taken by whoever
+reads. So a process that is killed at any moment leaves nothing locked and nothing half counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+STEPS, UPDATES, DROPPED, FAULTS = range(4)
+"""Columns of `Shared.counters`."""
+COLUMNS = 4
+
+
+@dataclass
+class Shared:
+    """The state that workers pull from and push to.
+
+    Attributes:
+        weights: ``float32 [P]``, all parameters of the model (see `mario_a3c.learning.flat`).
+        optimizer_state: moments and step count of the shared optimizer.
+        counters: ``int64 [workers + 1, 4]``: agent steps, updates, updates that were dropped
+            because of numbers that are not finite, and faults of the environment, of each worker
+            and last of the evaluation, which counts nothing but faults.
+        stop: ``int64 [1]``, 1 once everybody is to finish.
+        statistics: ``float64 [workers, 3, K + 1]``, what each worker counted of K quantities of
+            the observations and, last, of discounted returns (`mario_a3c.learning.normalization`).
+        inside: ``float64 [workers + 1]``, since when each worker, and last the evaluation, has been
+            inside the environment's code (monotonic time), or 0 while it is not.
+    """
+
+    weights: Tensor
+    optimizer_state: dict[str, Tensor]
+    counters: Tensor
+    stop: Tensor
+    statistics: Tensor
+    inside: Tensor
+
+    @classmethod
+    def begin(
+        cls, weights: Tensor, optimizer_state: dict[str, Tensor], workers: int, quantities: int = 0
+    ) -> Shared:
+        """Return what the processes of a new run have in common.
+
+        Args:
+            weights: all parameters of the model.
+            optimizer_state: of the shared optimizer.
+            workers: how many there will be.
+            quantities: of the observations, that are counted; K above.
+        """
+        return cls(
+            weights,
+            optimizer_state,
+            counters=torch.zeros((workers + 1, COLUMNS), dtype=torch.int64),
+            stop=torch.zeros(1, dtype=torch.int64),
+            statistics=torch.zeros((workers, 3, quantities + 1), dtype=torch.float64),
+            inside=torch.zeros(workers + 1, dtype=torch.float64),
+        )
+
+    def share(self) -> Shared:
+        """Move everything into shared memory; the segments have no name that could be left over."""
+        tensors = (self.weights, self.counters, self.stop, self.statistics, self.inside)
+        for tensor in (*tensors, *self.optimizer_state.values()):
+            tensor.share_memory_()
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Agent steps taken by all workers."""
+        return int(self.counters[:, STEPS].sum())
+
+    @property
+    def updates(self) -> int:
+        """Updates pushed by all workers."""
+        return int(self.counters[:, UPDATES].sum())
+
+    @property
+    def dropped(self) -> int:
+        """Updates that were dropped by all workers."""
+        return int(self.counters[:, DROPPED].sum())
+
+    @property
+    def faults(self) -> int:
+        """Faults of the environment that the workers and the evaluation met."""
+        return int(self.counters[:, FAULTS].sum())
+
+    @property
+    def stopping(self) -> bool:
+        """Whether everybody is to finish."""
+        return bool(self.stop[0])

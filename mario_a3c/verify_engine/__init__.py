@@ -1,0 +1,1 @@
+"""The native engine against nes-py, frame by frame; see ``__main__``."""

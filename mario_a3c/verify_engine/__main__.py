@@ -1,0 +1,268 @@
+"""Prove the native engine: ``python -m mario_a3c.verify_engine``.
+
+The same buttons go to the native engine and to the bare ``SuperMarioBrosEnv`` of
+gym-super-mario-bros. After every frame all 2,048 bytes of RAM must be equal, and whether the game
+has ended; after every tenth frame, and at the end of every episode, the full-colour screen and
+the observation that is made from it. With ``--record`` what is equal is kept in a file, and not
+compared again until the engine changes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
+
+from mario_a3c.envs.native_engine import NativeEngine, available
+from mario_a3c.envs.observation import downsample, grey
+from mario_a3c.stages import parse_stages
+from mario_a3c.tables import renew_table
+from mario_a3c.verify_engine.record import Record, Row
+from mario_a3c.words import read_options
+
+A, B, SELECT, START, UP, DOWN, LEFT, RIGHT = (1 << bit for bit in range(8))
+PLAYERS = ("random", "scripted")
+BAD_INPUT = 2
+MOST_DIFFERENCES = 5
+"""A stage is given up after so many differences; they only repeat."""
+
+_ROW = "{:17} {:9} {:>7} {:>8} {:>9} {:>5}  {}"
+_RANDOM_BUTTONS = (RIGHT, RIGHT | B, RIGHT | A, RIGHT | A | B, 0, A, LEFT, LEFT | B, DOWN, UP)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is compared: a player in a stage."""
+
+    world: int
+    stage: int
+    lost_levels: bool
+    player: str
+    frames: int
+    seed: int
+    screen_every: int = 10
+
+    @property
+    def name(self) -> str:
+        """The stage as people write it."""
+        return f"{'Lost Levels ' if self.lost_levels else ''}{self.world}-{self.stage}"
+
+
+@dataclass
+class Outcome:
+    """What came out: counts of things compared, and a sentence for each difference."""
+
+    frames: int = 0
+    episodes: int = 0
+    screens: int = 0
+    furthest: int = 0
+    differences: list[str] = field(default_factory=list)
+
+
+def random_buttons(rng: np.random.Generator) -> Iterator[int]:
+    """Yield a controller byte a frame: mostly useful ones, some quite random, held 1-30 frames."""
+    while True:
+        useful = rng.random() < 0.9
+        byte = int(rng.choice(_RANDOM_BUTTONS)) if useful else int(rng.integers(256))
+        for _ in range(rng.integers(1, 31)):
+            yield byte
+
+
+def scripted_buttons(episode: int) -> Iterator[int]:
+    """Yield a controller byte a frame: run to the right and jump in a rhythm, another each time."""
+    run = RIGHT | B
+    on_ground, in_air = 4 + 7 * (episode % 5), 8 + 6 * (episode % 4)
+    while True:
+        for _ in range(on_ground):
+            yield run
+        for _ in range(in_air):
+            yield run | A
+
+
+def compare(case: Case) -> Outcome:
+    """Play one case on both engines."""
+    outcome = Outcome()
+    rng = np.random.default_rng([case.seed, case.world, case.stage, case.lost_levels])
+    env = SuperMarioBrosEnv(lost_levels=case.lost_levels, target=(case.world, case.stage))
+    engine = NativeEngine(case.world, case.stage, 1, case.lost_levels)
+    while outcome.frames < case.frames and len(outcome.differences) < MOST_DIFFERENCES:
+        if case.player == "random":
+            buttons = random_buttons(rng)
+        else:
+            buttons = scripted_buttons(outcome.episodes)
+        _compare_episode(case, env, engine, buttons, outcome)
+        outcome.episodes += 1
+    env.close()
+    engine.close()
+    return outcome
+
+
+def _compare_episode(
+    case: Case,
+    env: SuperMarioBrosEnv,
+    engine: NativeEngine,
+    buttons: Iterator[int],
+    outcome: Outcome,
+) -> None:
+    held, one = np.empty(1, dtype=np.uint8), np.ones(1, dtype=np.int32)
+    observation = np.empty((1, 84, 84), dtype=np.uint8)
+
+    def note(what: str) -> None:
+        outcome.differences.append(
+            f"{case.name} {case.player}, episode {outcome.episodes}, frame {outcome.frames}: {what}"
+        )
+
+    def compare_ram() -> None:
+        different = np.flatnonzero(env.ram != engine.ram[0])
+        if different.size:
+            addresses = " ".join(f"{address:04X}" for address in different[:8])
+            note(f"{different.size} bytes of RAM differ ({addresses})")
+
+    def compare_screen() -> None:
+        outcome.screens += 1
+        picture = env.observation("rgb_array_contiguous")
+        different = np.argwhere((picture != engine.screen(0)).any(axis=2))
+        if different.size:
+            y, x = different[0]
+            note(f"{len(different)} pixels differ, the first at x {x}, y {y}")
+        if not np.array_equal(downsample(grey(picture)), observation[0]):
+            note("the observation differs")
+
+    env.reset()
+    engine.reset(0)
+    observation[0] = engine.observe(0)
+    compare_ram()
+    compare_screen()
+    ended = False
+    while not ended and outcome.frames < case.frames:
+        held[0] = next(buttons)
+        _, _, ended, _, info = env.step(held[0])
+        _, native_ended = engine.step(held, one, observation)
+        outcome.frames += 1
+        outcome.furthest = max(outcome.furthest, info["x_pos"])
+        compare_ram()
+        if ended != native_ended[0]:
+            note("one game has ended and the other has not")
+        if ended or outcome.frames % case.screen_every == 0:
+            compare_screen()
+        if len(outcome.differences) >= MOST_DIFFERENCES:
+            return
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare the native engine with nes-py, frame by frame."""
+
+    frames: int = 20_000
+    """Frames for each stage and player."""
+    stages: str = "all"
+    """Stages of Super Mario Bros, as in 1-1,8-4; all; or none."""
+    lost_levels: bool = True
+    """Compare the first world of The Lost Levels as well."""
+    seed: int = 0
+    """Seeds the random player."""
+    processes: int = 2
+    """How many stages are compared at the same time."""
+    record: Path | None = None
+    """File that keeps what was compared, docs/equality.csv for instance. What it holds already, of
+    the same engine, is not compared again."""
+    page: Path | None = None
+    """Page whose table of the record is renewed, docs/engine.md for instance."""
+
+
+def cases(options: Options) -> list[Case]:
+    """Return everything that is to be compared.
+
+    Raises:
+        ValueError: for a stage that is not in the game.
+    """
+    named = [] if options.stages == "none" else parse_stages(options.stages)
+    stages = [(world, stage, False) for world, stage in named]
+    if options.lost_levels:
+        stages += [(1, stage, True) for stage in range(1, 5)]
+    return [
+        Case(world, stage, lost_levels, player, options.frames, options.seed)
+        for world, stage, lost_levels in stages
+        for player in PLAYERS
+    ]
+
+
+def _row(case: Case, outcome: Outcome) -> Row:
+    return {
+        "game": "lost-levels" if case.lost_levels else "smb1",
+        "stage": f"{case.world}-{case.stage}",
+        "player": case.player,
+        "seed": str(case.seed),
+        "frames": str(outcome.frames),
+        "screens": str(outcome.screens),
+        "episodes": str(outcome.episodes),
+        "furthest_x": str(outcome.furthest),
+        "differences": str(len(outcome.differences)),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare, print a table, and return 0 if everything was equal, 1 if not, 2 for bad input."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = read_options(Options(), words, "python -m mario_a3c.verify_engine")
+        is_there, reason = available()
+        if not is_there:
+            raise ValueError(f"There is no native engine to compare: {reason}.")
+        if options.processes < 1 or options.frames < 1:
+            raise ValueError("--processes and --frames must be positive.")
+        if options.page and not options.record:
+            raise ValueError("--page shows what --record keeps: name a record as well.")
+        to_compare = cases(options)
+        record = Record(options.record) if options.record else None
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    started = time.monotonic()
+    known = [case for case in to_compare if record and record.has(_row(case, Outcome(case.frames)))]
+    if known:
+        print(f"{options.record} has {len(known)} of these cases, equal with this engine.")
+    rows = []
+    try:
+        for row in _compare_all([c for c in to_compare if c not in known], options.processes):
+            rows.append(row)
+            if record:
+                record.add(row)
+        if record and options.page:
+            renew_table(options.page, "equality", record.table())
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    different = sum(row["differences"] != "0" for row in rows)
+    frames, screens = (sum(int(row[name]) for row in rows) for name in ("frames", "screens"))
+    print(
+        f"{len(rows)} cases, {frames} frames, {screens} screens in "
+        f"{time.monotonic() - started:.0f} s: {different} cases with differences."
+    )
+    return 1 if different else 0
+
+
+def _compare_all(to_compare: list[Case], processes: int) -> Iterator[Row]:
+    """Compare several cases at the same time, print a line for each, and yield it for a record."""
+    print(_ROW.format("stage", "player", "frames", "screens", "episodes", "x", "result"))
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(compare, case): case for case in to_compare}
+        for future in as_completed(running):
+            case, outcome = running[future], future.result()
+            counts = (outcome.frames, outcome.screens, outcome.episodes, outcome.furthest)
+            result = "equal" if not outcome.differences else "DIFFERENT"
+            print(_ROW.format(case.name, case.player, *counts, result), flush=True)
+            for difference in outcome.differences:
+                print(f"    {difference}", flush=True)
+            yield _row(case, outcome)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
