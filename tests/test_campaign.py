@@ -76,6 +76,17 @@ def test_a_campaign_remembers_what_it_did(tmp_path: Path) -> None:
     assert Campaign(tmp_path, [(1, 1)], seed=1, options=[]).records[0].solved
 
 
+def test_a_stage_that_was_solved_by_other_options_gets_another_turn(tmp_path: Path) -> None:
+    easy, hard = ["--solved-share", "0"], ["--solved-share", "0.9"]
+    campaign = Campaign(tmp_path, [(1, 1)], seed=1, options=easy)
+    record = campaign.records[0]
+    record.status = {"solved": True}
+    campaign.end_turn(record, tmp_path, 0)
+    assert Campaign(tmp_path, [(1, 1)], seed=1, options=easy).next_record() is None
+    again = Campaign(tmp_path, [(1, 1)], seed=1, options=hard)
+    assert again.next_record() is again.records[0]
+
+
 def test_a_run_starts_from_the_agent_that_is_chosen_for_its_stage(tmp_path: Path) -> None:
     chosen = {(1, 2): Path("other.safetensors")}
     campaign = Campaign(

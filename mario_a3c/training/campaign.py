@@ -44,6 +44,8 @@ class StageRecord:
     seed: int
     turns: int = 0
     solved: bool = False
+    options: list[str] = field(default_factory=list)
+    """The campaign's options when it was solved: with others it may not be."""
     run: str = ""
     seconds: float = 0.0
     status: dict[str, Any] = field(default_factory=dict)
@@ -91,6 +93,8 @@ class Campaign:
         except (LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"{self._file} is not the record of a campaign: {error}.") from error
         self.records = [known.get(stage) or StageRecord(*stage, seed=seed) for stage in stages]
+        for record in self.records:
+            record.solved &= record.options == self.options
         self._others = [record for stage, record in known.items() if stage not in set(stages)]
 
     def next_record(self, busy: Collection[str] = ()) -> StageRecord | None:
@@ -170,6 +174,7 @@ class Campaign:
         """
         self.take_status(record, folder)
         record.solved = bool(record.status.get("solved"))
+        record.options = self.options
         if status is not None and not record.solved:
             record.turns += 1
         self.save()
