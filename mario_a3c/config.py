@@ -185,7 +185,7 @@ class RunConfig:
     stage_hours: float = 0.25
     """Longest turn of a stage; an unsolved one gets another turn once the others had theirs."""
     warm_start: bool = False
-    """Start each stage from the finished agent of another stage that gets furthest in it."""
+    """Start each stage from the finished agent that gets furthest in it: its own or another's."""
 
     # Several machines; see docs/cluster.md.
 

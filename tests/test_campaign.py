@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mario_a3c.checkpoint import load_agent
 from mario_a3c.cli import main
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import RunError
@@ -98,13 +101,21 @@ def test_a_run_starts_from_the_agent_that_is_chosen_for_its_stage(tmp_path: Path
     assert second[second.index("--load-from") + 1] == "other.safetensors"
 
 
-def test_a_stage_is_auditioned_for_by_the_agents_of_other_stages_that_fit() -> None:
-    agents = Path("saved_models")
-    chosen = furthest_agent(agents, RunConfig(world=1, stage=2))
+def test_a_stage_starts_from_the_agent_that_gets_furthest_in_it(tmp_path: Path) -> None:
+    names = ("mario-1-3", "mario-1-4")
+    for name in names:
+        shutil.copy(f"saved_models/{name}.safetensors", tmp_path)
+    (tmp_path / "mario-2-1.safetensors").write_text("not an agent")
+    chosen = furthest_agent(tmp_path, _like("mario-1-4", world=1, stage=4))
     assert chosen is not None
-    assert chosen.stem != "mario-1-2"
-    assert furthest_agent(agents, RunConfig(world=1, stage=2, action_type="pipes")) != chosen
-    assert furthest_agent(agents / "nobody", RunConfig(world=1, stage=2)) is None
+    assert chosen.stem == "mario-1-4"
+    assert furthest_agent(tmp_path, RunConfig(world=1, stage=4, action_type="pipes")) is None
+    assert furthest_agent(tmp_path / "nobody", RunConfig(world=1, stage=4)) is None
+
+
+def _like(agent: str, **changes: int) -> RunConfig:
+    config = load_agent(Path("saved_models") / f"{agent}.safetensors").metadata["config"]
+    return dataclasses.replace(RunConfig.from_dict(config), **changes)
 
 
 def with_command(campaign: Campaign, program: str) -> Campaign:

@@ -15,9 +15,10 @@ from mario_a3c.training.preparation import network_for
 
 
 def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
-    """Let the agents of other stages play a stage, and return the file of the best.
+    """Let the agents of all stages play a stage, and return the file of the best.
 
     Each plays `BATCH` sampled episodes with 0-30 no-op frames; what counts is the mean furthest x.
+    So a stage that has an agent of its own mostly goes on from that one.
 
     Args:
         folder: of the agents; those of another network or action set are passed over.
@@ -30,8 +31,6 @@ def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
     spec = network_for(config)
     distances: dict[Path, float] = {}
     for path in sorted(folder.glob("mario-*.safetensors")):
-        if path.stem == config.task:
-            continue
         try:
             if load_agent(path).model.spec != spec:
                 continue
