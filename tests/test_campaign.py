@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -106,16 +105,16 @@ def test_a_stage_starts_from_the_agent_that_gets_furthest_in_it(tmp_path: Path) 
     for name in names:
         shutil.copy(f"saved_models/{name}.safetensors", tmp_path)
     (tmp_path / "mario-2-1.safetensors").write_text("not an agent")
-    chosen = furthest_agent(tmp_path, _like("mario-1-4", world=1, stage=4))
+    chosen = furthest_agent(tmp_path, _config_of("mario-1-4"))
     assert chosen is not None
     assert chosen.stem == "mario-1-4"
     assert furthest_agent(tmp_path, RunConfig(world=1, stage=4, action_type="pipes")) is None
     assert furthest_agent(tmp_path / "nobody", RunConfig(world=1, stage=4)) is None
 
 
-def _like(agent: str, **changes: int) -> RunConfig:
-    config = load_agent(Path("saved_models") / f"{agent}.safetensors").metadata["config"]
-    return dataclasses.replace(RunConfig.from_dict(config), **changes)
+def _config_of(agent: str) -> RunConfig:
+    path = Path("saved_models") / f"{agent}.safetensors"
+    return RunConfig.from_dict(load_agent(path).metadata["config"])
 
 
 def with_command(campaign: Campaign, program: str) -> Campaign:
