@@ -1,5 +1,8 @@
 """What `mario_a3c.verify_engine` has compared is kept, and not compared again."""
 
+import subprocess
+import sys
+
 import pytest
 
 from mario_a3c.verify_engine import __main__ as verify_engine
@@ -73,6 +76,14 @@ def test_a_comparison_fills_the_record_and_the_page_and_goes_on_from_the_record(
     assert verify_engine.main(command) == 0
     assert "has 2 of these cases" in capsys.readouterr().out
     assert record.read_text() == written
+
+
+@needs_native
+def test_the_command_compares_in_processes_of_its_own():
+    words = ("--stages", "1-1", "--no-lost-levels", "--frames", "20")
+    command = [sys.executable, "-m", "mario_a3c.verify_engine", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("0 cases with differences.\n")
 
 
 @needs_native

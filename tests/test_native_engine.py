@@ -10,7 +10,7 @@ from gym_super_mario_bros._roms import smb1_rom_path
 from mario_a3c.envs import native_engine
 from mario_a3c.envs.native_engine import NativeEngine
 from mario_a3c.envs.observation import downsample, grey
-from mario_a3c.verify_engine import __main__ as verify_engine
+from mario_a3c.verify_engine.comparison import PLAYERS, Case, compare
 
 is_there, why = native_engine.available()
 pytestmark = pytest.mark.skipif(not is_there, reason=why)
@@ -44,7 +44,7 @@ def frames(*counts):
 
 
 class TestEquality:
-    @pytest.mark.parametrize("player", verify_engine.PLAYERS)
+    @pytest.mark.parametrize("player", PLAYERS)
     @pytest.mark.parametrize(
         ("world", "stage", "lost_levels"),
         [(1, 1, False), (1, 2, False), (2, 2, False), (4, 4, False), (8, 4, False), (1, 1, True)],
@@ -52,8 +52,8 @@ class TestEquality:
     def test_ram_screen_and_observation_equal_those_of_nes_py(
         self, world, stage, lost_levels, player
     ):
-        case = verify_engine.Case(world, stage, lost_levels, player, frames=1500, seed=1)
-        outcome = verify_engine.compare(case)
+        case = Case(world, stage, lost_levels, player, frames=1500, seed=1)
+        outcome = compare(case)
         assert outcome.differences == []
         assert outcome.frames == 1500
         assert outcome.screens >= 150
