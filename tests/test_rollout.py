@@ -113,6 +113,13 @@ def test_finished_episodes_are_told_once_each():
     assert all(episode.score == 0.5 * episode.length for episode in episodes)
 
 
+def test_the_frames_of_a_rollout_are_those_of_no_other():
+    collector = make_collector(make_model())
+    for _ in range(3):
+        collector.collect(0.9, 1.0)
+        assert collector.frames == STEPS * GAMES
+
+
 def test_rewards_are_discounted_inside_an_episode_only():
     batch, _ = make_collector(make_model(), reward=1.0).collect(gamma=0.5, gae_lambda=1.0)
     returns = in_time(batch.returns)

@@ -96,7 +96,11 @@ def _as_stored(change: Callable[..., Tensor], *observations: Tensor) -> Tensor:
 
 
 class RolloutCollector:
-    """Plays B games with a model and keeps the last T steps of each."""
+    """Plays B games with a model and keeps the last T steps of each.
+
+    Attributes:
+        frames: emulated in the last rollout, of all games; the steps where a task tells none.
+    """
 
     def __init__(
         self,
@@ -152,6 +156,7 @@ class RolloutCollector:
         """
         states: list[State] = []
         episodes: list[Episode] = []
+        self.frames = 0
         for t in range(self.steps):
             if t % self.unroll == 0:
                 states.append(self._state)

@@ -32,7 +32,6 @@ class Monitor:
         """Begin to write curves into ``folder`` at ``steps`` agent steps."""
         self._writer = SummaryWriter(event_folder(folder, say), purge_step=steps or None)
         self._figures: dict[str, list[float]] = defaultdict(list)
-        self._frames: dict[int, float] = {}
         self._episodes: list[Episode] = []
         self._recent: deque[Episode] = deque(maxlen=WINDOW)
         self._since = (time.monotonic(), steps)
