@@ -203,7 +203,7 @@ class RunConfig:
     seed: int = 1
     """Seed of every random stream of the run."""
     preset: str = ""
-    """Named settings to start from; other options override them.
+    """Named settings to start from, such as reference, the textbook's; other options override them.
 
     A task with settings of its own (presets.toml) starts from those; none leaves them out.
     """

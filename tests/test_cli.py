@@ -90,6 +90,10 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ("--load-from nowhere", "There is no checkpoint nowhere."),
         ("--load-from-previous-stage", "--load-from-previous-stage is not possible: 1-1 has"),
         (
+            "--env-name CartPole-v1 --load-from-previous-stage",
+            "--load-from-previous-stage is for SuperMarioBros: leave it out with CartPole-v1.",
+        ),
+        (
             "--world 1 --stage 2 --saved-path nowhere --load-from-previous-stage",
             "There is no checkpoint nowhere/mario-1-1.safetensors.",
         ),
@@ -161,6 +165,27 @@ def test_a_resumed_run_keeps_its_settings_but_for_those_asked_for(run):
     assert (config.num_games, config.minibatches, config.lstm_size) == (2, 2, 8)
     assert (config.learning_rate, config.until_solved) == (0.1, False)
     assert config.resume == str(run)
+
+
+def test_a_resumed_run_has_the_weights_moments_and_counters_it_was_saved_with(tmp_path):
+    words = ("--log-path", str(tmp_path), "--run-name", "run", "--num-games", "2")
+    saved, _ = prepare(parse([*SMALL, *words, "--minibatches", "2"]))
+    parts = {"weights": saved.shared.weights, **saved.shared.optimizer_state}
+    for number, part in enumerate(parts.values(), 1):
+        part.copy_(torch.arange(part.numel()).view(part.shape) % 7 + number)
+    saved.shared.counters[0] = torch.arange(1, saved.shared.counters.shape[1] + 1)
+    saved.seconds, saved.episodes, saved.best_score = 12.5, 34, 567.0
+    saved.save()
+    assert saved._lock is not None
+    saved._lock.release()
+
+    resumed, _ = prepare(parse(["--resume", str(saved.folder)]))
+    after = {"weights": resumed.shared.weights, **resumed.shared.optimizer_state}
+    assert after.keys() == parts.keys() > {"exp_avg", "exp_avg_sq", "step"}
+    for name, part in parts.items():
+        assert torch.equal(after[name], part), name
+    assert torch.equal(resumed.shared.counters.sum(0), saved.shared.counters.sum(0))
+    assert (resumed.seconds, resumed.episodes, resumed.best_score) == (12.5, 34, 567.0)
 
 
 def test_the_last_run_of_a_task_is_found(run, capsys, logs):

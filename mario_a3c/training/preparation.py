@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, outline
-from mario_a3c.config import MOST_WORKERS, ConfigError, RunConfig
+from mario_a3c.config import MARIO, MOST_WORKERS, ConfigError, RunConfig
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import found_ways, make_env
 from mario_a3c.envs.gymnasium_tasks import TaskError
@@ -202,6 +202,10 @@ def network_for(config: RunConfig) -> ModelSpec:
 def _initial_agent(config: RunConfig, spec: ModelSpec) -> Agent | None:
     """Return the agent whose weights to start from, if the run asks for some."""
     if config.load_from_previous_stage:
+        if not config.is_mario:
+            raise ConfigError(
+                f"--load-from-previous-stage is for {MARIO}: leave it out with {config.env_name}."
+            )
         world, stage = divmod((config.world - 1) * 4 + config.stage - 2, 4)
         if world < 0:
             raise ConfigError(
