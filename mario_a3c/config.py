@@ -329,6 +329,10 @@ class RunConfig:
                 raise ConfigError(f"{_option(name)} {value} is not allowed: give {most} at most.")
         if not all(width > 0 for width in self.hidden):
             raise ConfigError(f"--hidden {self.hidden} is not allowed: give widths above 0.")
+        if self.hide and self.is_mario:
+            raise ConfigError(
+                f"--hide is for tasks whose observations are numbers: leave it out with {MARIO}."
+            )
         self._validate_batches()
 
     def _validate_batches(self) -> None:

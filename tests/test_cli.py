@@ -97,6 +97,11 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
             "--world 1 --stage 2 --saved-path nowhere --load-from-previous-stage",
             "There is no checkpoint nowhere/mario-1-1.safetensors.",
         ),
+        (
+            "--saved-path /dev/null/agents",
+            "--saved-path /dev/null/agents cannot be written to: Not a directory.",
+        ),
+        ("--hide 1", "--hide is for tasks whose observations are numbers: leave it out with"),
         ("--resume nowhere", "There is no run to resume in nowhere"),
         ("--resume last", "--resume last: there is no run of mario-1-1 in"),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -54,6 +56,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
         _check_ways(config)
     spec = network_for(config)
     initial = _initial_agent(config, spec)
+    _check_saved_path(config.saved_path)
     folder = Path(config.resume) if config.resume else _new_folder(config)
     if learns_from_ways(config) and (not config.paths or (folder / WAYS).is_dir()):
         config = dataclasses.replace(config, paths=str(folder / WAYS))
@@ -160,6 +163,15 @@ def chosen_engine(config: RunConfig) -> tuple[str, str]:
         return choose_engine(config.engine)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _check_saved_path(folder: str) -> None:
+    """Refuse a folder that no finished agent could be put into; it need not be there yet."""
+    path = Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        reason = os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR)
+        raise ConfigError(f"--saved-path {folder} cannot be written to: {reason}.")
 
 
 def _check_ways(config: RunConfig) -> None:
