@@ -5,7 +5,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "batch.hpp"
 #include "observation.hpp"
@@ -41,7 +46,16 @@ std::string shape_text(const std::vector<py::ssize_t>& shape) {
     return text + "]";
 }
 
-// The array's data, if it is a C-contiguous array of this type and shape; a clear error otherwise.
+template <typename T>
+void check_aligned(const void* data, const std::string& name) {
+    if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0) {
+        throw py::value_error(name + " does not begin at a multiple of " + std::to_string(alignof(T)) +
+                              " bytes.");
+    }
+}
+
+// The array's data, if it is an aligned C-contiguous array of this type and shape; a clear error
+// otherwise.
 template <typename T>
 T* checked(const py::array& array, const std::string& name, std::vector<py::ssize_t> shape, bool writes) {
     if (!py::dtype::of<T>().is(array.dtype()) && !array.dtype().equal(py::dtype::of<T>())) {
@@ -54,6 +68,7 @@ T* checked(const py::array& array, const std::string& name, std::vector<py::ssiz
     }
     if (!(array.flags() & py::array::c_style)) throw py::value_error(name + " is not C-contiguous.");
     if (writes && !array.writeable()) throw py::value_error(name + " is read-only.");
+    check_aligned<T>(array.data(), name);
     return static_cast<T*>(const_cast<void*>(array.data()));
 }
 
@@ -61,32 +76,40 @@ class PyBatch {
   public:
     PyBatch(const py::bytes& rom, int size) : batch_(make(rom, size)) {}
 
-    int size() const { return batch_->size(); }
+    // Python can make an object without initialising it; pybind11 then allocates it here, and no
+    // constructor runs. Zeros are a batch_ that is not there.
+    static void* operator new(std::size_t size) {
+        void* const memory = ::operator new(size);
+        return std::memset(memory, 0, size);
+    }
+    static void operator delete(void* memory) { ::operator delete(memory); }
+
+    int size() const { return batch().size(); }
 
     py::array ram() {
         // The view keeps the batch alive, and with it the memory.
-        return py::array_t<u8>({size(), nes::kRamSize}, batch_->ram(), py::cast(this));
+        return py::array_t<u8>({size(), nes::kRamSize}, batch().ram(), py::cast(this));
     }
 
     void run_frame(int i, u8 buttons) {
         const Use use(busy_);
-        batch_->run_frame(index(i), buttons);
+        batch().run_frame(index(i), buttons);
     }
     void press_reset(int i) {
         const Use use(busy_);
-        batch_->console(index(i)).reset();
+        batch().console(index(i)).reset();
     }
     void set_start(int i) {
         const Use use(busy_);
-        batch_->set_start(index(i));
+        batch().set_start(index(i));
     }
     void reset(int i) {
         const Use use(busy_);
-        batch_->reset(index(i));
+        batch().reset(index(i));
     }
 
     py::tuple step(const py::array& buttons, const py::array& frames, const py::array& observation) {
-        const py::ssize_t size = batch_->size();
+        const py::ssize_t size = batch().size();
         const Use use(busy_);
         const u8* button_data = checked<u8>(buttons, "buttons", {size}, false);
         const i32* frame_data = checked<i32>(frames, "frames", {size}, false);
@@ -104,7 +127,7 @@ class PyBatch {
         bool* ended_data = ended.mutable_data();
         {
             const py::gil_scoped_release release;
-            batch_->step(button_data, frame_data, observation_data, ran_data, ended_data);
+            batch().step(button_data, frame_data, observation_data, ran_data, ended_data);
         }
         return py::make_tuple(ran, ended);
     }
@@ -118,13 +141,11 @@ class PyBatch {
         const u8* button_data = checked<u8>(buttons, "buttons", {count}, false);
         const py::ssize_t size = sizeof(nes::Snapshot);
         u8* snapshot_data = checked<u8>(snapshots, "snapshots", {count, size}, true);
-        if (reinterpret_cast<std::uintptr_t>(snapshot_data) % alignof(nes::Snapshot) != 0) {
-            throw py::value_error("snapshots does not begin at a multiple of eight bytes.");
-        }
+        check_aligned<nes::Snapshot>(snapshot_data, "snapshots");
         nes::Batch::Played played;
         {
             const py::gil_scoped_release release;
-            played = batch_->play(i, button_data, static_cast<int>(count), frames,
+            played = batch().play(i, button_data, static_cast<int>(count), frames,
                                   reinterpret_cast<nes::Snapshot*>(snapshot_data));
         }
         return py::make_tuple(played.buttons, played.frames, played.ended);
@@ -134,7 +155,7 @@ class PyBatch {
         const Use use(busy_);
         py::array_t<u8> rgb({nes::kScreenHeight, nes::kScreenWidth, 3});
         u8* out = rgb.mutable_data();
-        const u8* picture = batch_->picture(index(i));
+        const u8* picture = batch().picture(index(i));
         for (int pixel = 0; pixel < nes::Batch::kPictureSize; ++pixel) {
             const nes::u32 colour = nes::kPalette[picture[pixel]];
             *out++ = static_cast<u8>(colour >> 16);
@@ -147,21 +168,21 @@ class PyBatch {
     py::array observe(int i) {
         const Use use(busy_);
         py::array_t<u8> grey({nes::kObservationSize, nes::kObservationSize});
-        nes::observe(batch_->picture(index(i)), grey.mutable_data());
+        nes::observe(batch().picture(index(i)), grey.mutable_data());
         return grey;
     }
 
     py::bytes save(int i) {
         const Use use(busy_);
         nes::Snapshot snapshot;
-        nes::save_snapshot(batch_->console(index(i)), snapshot);
+        nes::save_snapshot(batch().console(index(i)), snapshot);
         return {reinterpret_cast<const char*>(&snapshot), sizeof snapshot};
     }
 
     void load(int i, const py::bytes& snapshot) {
         const Use use(busy_);
         const std::string_view bytes = snapshot;
-        nes::load_snapshot(batch_->console(index(i)), bytes.data(), bytes.size());
+        nes::load_snapshot(batch().console(index(i)), bytes.data(), bytes.size());
     }
 
   private:
@@ -174,10 +195,15 @@ class PyBatch {
         return std::make_unique<nes::Batch>(reinterpret_cast<const u8*>(bytes.data()), bytes.size(), size);
     }
 
+    nes::Batch& batch() const {
+        if (!batch_) throw std::runtime_error("this batch was never initialised; call Batch(rom, size).");
+        return *batch_;
+    }
+
     int index(int i) const {
-        if (i < 0 || i >= batch_->size()) {
+        if (i < 0 || i >= batch().size()) {
             throw py::index_error("there is no console " + std::to_string(i) + " in a batch of " +
-                                  std::to_string(batch_->size()) + ".");
+                                  std::to_string(batch().size()) + ".");
         }
         return i;
     }

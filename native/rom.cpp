@@ -49,13 +49,14 @@ Rom::Rom(const u8* image, std::size_t size) {
     const u8 flags6 = image[6];
     const u8 flags7 = image[7];
     const bool nes2 = (flags7 & 0x0C) == 0x08;
-    const int mapper = (flags6 >> 4) | (flags7 & 0xF0);
+    const int mapper = (flags6 >> 4) | (flags7 & 0xF0) | (nes2 ? (image[8] & 0x0F) << 8 : 0);
     if (mapper != 0) {
         refuse("it needs mapper " + std::to_string(mapper) + ", and only mapper 0 (NROM) is known.");
     }
     if (flags6 & 0x04) refuse("it has a trainer, which is not supported.");
     if (flags6 & 0x08) refuse("it has four-screen video memory, which NROM does not have.");
     if (nes2 ? (image[12] & 3) == 1 : (image[9] & 1) != 0) refuse("it is made for PAL consoles.");
+    if (nes2 && image[9] != 0) refuse("it has more banks than NROM, says byte 9 of its header.");
     if (program_banks != 1 && program_banks != 2) {
         refuse("it has " + std::to_string(program_banks) + " program banks; NROM has 1 or 2.");
     }

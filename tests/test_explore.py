@@ -179,7 +179,7 @@ class TestPlay:
             ({"snapshots": new_snapshots(2)[:, 1:]}, ValueError, "snapshots has shape"),
             ({"snapshots": new_snapshots(4)[::2]}, ValueError, "C-contiguous"),
             ({"snapshots": read_only(new_snapshots(2))}, ValueError, "snapshots is read-only"),
-            ({"snapshots": shifted(new_snapshots(3))}, ValueError, "multiple of eight bytes"),
+            ({"snapshots": shifted(new_snapshots(3))}, ValueError, "multiple of 8 bytes"),
         ],
     )
     def test_wrong_arguments_are_refused(self, changed, error, told):

@@ -230,6 +230,18 @@ class TestBadRoms:
         batch = make_batch(one_bank)
         batch.run_frame(0, 0)
 
+    @pytest.mark.parametrize(
+        ("position", "value", "why"),
+        [(8, 0x01, "needs mapper 256"), (9, 0x01, "more banks"), (9, 0x10, "more banks")],
+    )
+    def test_what_a_nes_2_header_says_besides_is_not_overlooked(self, position, value, why):
+        header = bytearray(ROM[:16])
+        header[7] = 0x08
+        make_batch(bytes(header) + ROM[16:])
+        header[position] = value
+        with pytest.raises(ValueError, match=f"^cannot play this ROM: .*{why}.*\\.$"):
+            make_batch(bytes(header) + ROM[16:])
+
     @pytest.mark.parametrize("size", [0, -1, 5000])
     def test_a_batch_of_impossible_size_is_refused(self, size):
         with pytest.raises(ValueError, match="1 to 4096"):
@@ -256,6 +268,7 @@ class TestBadArguments:
             ("frames", np.zeros(2, np.int64), TypeError, "frames has dtype int64, not int32"),
             ("frames", np.zeros(2, ">i4"), TypeError, "dtype"),
             ("frames", np.array([1, -1], np.int32), ValueError, r"frames\[1\] is -1"),
+            ("frames", np.zeros(9, np.uint8)[1:].view(np.int32), ValueError, "multiple of 4 bytes"),
             ("observation", np.zeros((2, 84, 84), np.int8), TypeError, "dtype int8"),
             ("observation", np.zeros((1, 84, 84), np.uint8), ValueError, "shape"),
             ("observation", np.zeros((84, 84, 2), np.uint8).T, ValueError, "C-contiguous"),
@@ -275,6 +288,23 @@ class TestBadArguments:
         observation.flags.writeable = False
         with pytest.raises(ValueError, match="observation is read-only"):
             engine.step(both(0), frames(1, 1), observation)
+
+    def test_a_batch_that_was_never_initialised_is_refused(self):
+        from mario_a3c import _native
+
+        batch = _native.Batch.__new__(_native.Batch)
+        for call in (batch.__len__, lambda: batch.ram, lambda: batch.save(0)):
+            with pytest.raises(RuntimeError, match="never initialised"):
+                call()
+        _native.Batch.__init__(batch, ROM, 1)
+        assert len(batch) == 1
+
+    def test_a_closed_engine_says_so_and_can_be_closed_again(self, engine, observation):
+        engine.close()
+        engine.close()
+        for call in (lambda: engine.save(0), lambda: engine.step(both(0), both(1), observation)):
+            with pytest.raises(RuntimeError, match="This engine has been closed"):
+                call()
 
     def test_an_unknown_stage_is_refused(self):
         with pytest.raises(ValueError, match="target_world"):

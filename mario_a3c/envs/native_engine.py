@@ -50,12 +50,18 @@ class NativeEngine:
 
         rom = smb2jp_rom_path() if lost_levels else smb1_rom_path()
         self.num_games = num_games
-        self._batch = _native.Batch(Path(rom).read_bytes(), num_games)
+        self._open: _native.Batch | None = _native.Batch(Path(rom).read_bytes(), num_games)
         self.ram: NDArray[np.uint8] = self._batch.ram
         _play_to_start(self._batch, self.ram[0], decode_target((world, stage), lost_levels))
         self._batch.set_start(0)
         for game in range(num_games):
             self.reset(game)
+
+    @property
+    def _batch(self) -> _native.Batch:
+        if self._open is None:
+            raise RuntimeError("This engine has been closed; make another one.")
+        return self._open
 
     def reset(self, game: int) -> None:
         """Put one console at the beginning of the stage, as the bare environment's reset does."""
@@ -116,8 +122,11 @@ class NativeEngine:
         self._batch.load(game, state)
 
     def close(self) -> None:
-        """Free the consoles, as soon as nobody holds `ram` any more."""
-        del self._batch
+        """Free the consoles, as soon as nobody holds `ram` any more.
+
+        Everything but closing once more raises ``RuntimeError`` from then on.
+        """
+        self._open = None
 
 
 def new_snapshots(count: int) -> NDArray[np.uint8]:
