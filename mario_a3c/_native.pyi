@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+SOURCE_DIGEST: str
+"""What `mario_a3c.envs.native_source.source_digest` gave for the source this was built from."""
 SNAPSHOT_SIZE: int
 """Bytes of a snapshot."""
 SNAPSHOT_RAM: int

@@ -216,6 +216,7 @@ class PyBatch {
 
 PYBIND11_MODULE(_native, m) {
     m.doc() = "NES consoles (mapper 0) for learning, in batches; see docs/engine.md.";
+    m.attr("SOURCE_DIGEST") = SOURCE_DIGEST;  // defined by setup.py
     m.attr("SNAPSHOT_SIZE") = sizeof(nes::Snapshot);
     m.attr("SNAPSHOT_RAM") = offsetof(nes::Snapshot, ram);
     py::class_<PyBatch>(m, "Batch")

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from mario_a3c.verify_engine import __main__ as verify_engine
-from mario_a3c.verify_engine import record as equality_record
 from mario_a3c.verify_engine.record import Record
 from tests.mario import needs_native
 
@@ -35,36 +34,42 @@ def outcome(**changed):
     return row | changed
 
 
-def test_a_case_is_known_with_its_seed_frames_and_engine_and_only_if_it_was_equal(
-    tmp_path, monkeypatch
-):
+def test_a_case_is_known_with_its_seed_frames_and_engine_and_only_if_it_was_equal(tmp_path):
     path = tmp_path / "equality.csv"
-    record = Record(path)
+    record = Record(path, "engine")
     record.add(outcome())
     record.add(outcome(player="scripted", differences="1"))
-    again = Record(path)
+    again = Record(path, "engine")
     assert again.has(outcome())
     assert not again.has(outcome(player="scripted"))
     assert not again.has(outcome(stage="1-2"))
     assert not again.has(outcome(seed="1"))
     assert not again.has(outcome(frames="200"))
-    monkeypatch.setattr(equality_record, "engine_digest", lambda: "another")
-    assert not Record(path).has(outcome())
+    assert not Record(path, "another").has(outcome())
 
 
-def test_the_digest_changes_with_the_source(tmp_path):
-    (tmp_path / "cpu.cpp").write_text("int a;")
-    (tmp_path / "README").write_text("words")
-    before = equality_record.engine_digest(tmp_path)
-    (tmp_path / "README").write_text("other words")
-    assert equality_record.engine_digest(tmp_path) == before
-    (tmp_path / "cpu.cpp").write_text("int b;")
-    assert equality_record.engine_digest(tmp_path) != before
+@needs_native
+def test_a_shorter_comparison_does_not_replace_a_longer_one(tmp_path, capsys):
+    path = tmp_path / "equality.csv"
+    Record(path, "older").add(outcome(frames="30"))
+    before = path.read_text()
+    assert verify_engine.main((*CASES, "--frames", "20", "--record", str(path))) == 2
+    assert "equal over 30 frames, and 20 would replace it" in capsys.readouterr().err
+    assert path.read_text() == before
+
+
+@needs_native
+def test_a_build_of_another_source_is_not_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mario_a3c.envs.native_engine.source_digest", lambda: "another")
+    path = tmp_path / "equality.csv"
+    assert verify_engine.main((*CASES, "--frames", "20", "--record", str(path))) == 2
+    assert "run 'pip install -e .' again." in capsys.readouterr().err
+    assert not path.exists()
 
 
 @needs_native
 def test_a_comparison_fills_the_record_and_the_page_and_goes_on_from_the_record(
-    tmp_path, page, monkeypatch, capsys
+    tmp_path, page, capsys
 ):
     record = tmp_path / "equality.csv"
     command = (*CASES, "--frames", "20", "--record", str(record), "--page", str(page))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mario_a3c.envs.engines import native_available
+from mario_a3c.envs import native_source
+from mario_a3c.envs.engines import choose_engine, native_available
+from tests.mario import needs_native
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,7 +21,8 @@ def project(tmp_path):
     for name in ("setup.py", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "native").mkdir()
-    (tmp_path / "mario_a3c").mkdir()
+    (tmp_path / "mario_a3c" / "envs").mkdir(parents=True)
+    shutil.copy(native_source.__file__, tmp_path / "mario_a3c" / "envs")
     return tmp_path
 
 
@@ -54,3 +57,27 @@ def test_where_the_install_finds_a_compiler_the_engine_is_there(project):
         f"There is a C++ compiler, but {reason}; the tests of the engine were skipped. "
         "Run 'pip install -v -e .' here and read why the engine was not built."
     )
+
+
+@needs_native
+def test_the_engine_that_is_tested_was_built_from_the_source_beside_it():
+    assert choose_engine("native")[1] == "The native engine runs, as asked."
+
+
+@needs_native
+@pytest.mark.parametrize("name", ["auto", "native"])
+def test_a_run_on_an_engine_of_another_source_says_so(name, monkeypatch):
+    monkeypatch.setattr("mario_a3c.envs.native_engine.source_digest", lambda: "another")
+    chosen, sentence = choose_engine(name)
+    assert chosen == "native"
+    assert "not built from what native/ holds now: run 'pip install -e .' again." in sentence
+
+
+def test_the_digest_changes_with_the_source(tmp_path):
+    (tmp_path / "cpu.cpp").write_text("int a;")
+    (tmp_path / "README").write_text("words")
+    before = native_source.source_digest(tmp_path)
+    (tmp_path / "README").write_text("other words")
+    assert native_source.source_digest(tmp_path) == before
+    (tmp_path / "cpu.cpp").write_text("int b;")
+    assert native_source.source_digest(tmp_path) != before

@@ -34,13 +34,14 @@ def choose_engine(name: str) -> tuple[str, str]:
     if name == "nes-py":
         return name, "The nes-py engine runs, as asked."
     available, reason = native_available()
-    if name == "native":
-        if not available:
-            raise ValueError(f"The native engine is not available: {reason}; choose nes-py.")
-        return name, "The native engine runs, as asked."
-    if available:
-        return "native", "The native engine runs, because it is installed."
-    return "nes-py", f"The nes-py engine runs, because the native one is not available: {reason}."
+    if name == "native" and not available:
+        raise ValueError(f"The native engine is not available: {reason}; choose nes-py.")
+    if not available:
+        because = f"the native one is not available: {reason}"
+        return "nes-py", f"The nes-py engine runs, because {because}."
+    why = "as asked" if name == "native" else "because it is installed"
+    outdated = importlib.import_module("mario_a3c.envs.native_engine").outdated()
+    return "native", f"The native engine runs, {why}. {outdated}".rstrip()
 
 
 def make_engine(name: str, world: int, stage: int, num_games: int) -> Engine:

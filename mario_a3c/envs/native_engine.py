@@ -10,6 +10,7 @@ from gym_super_mario_bros._roms import decode_target, smb1_rom_path, smb2jp_rom_
 from numpy.typing import NDArray
 
 from mario_a3c.envs.engine import RAM_SIZE
+from mario_a3c.envs.native_source import NATIVE, source_digest
 
 if TYPE_CHECKING:
     from mario_a3c import _native
@@ -27,6 +28,25 @@ def available() -> tuple[bool, str]:
     except ImportError as error:
         return False, f"the C++ extension mario_a3c._native is not installed ({error})"
     return True, "the C++ extension mario_a3c._native is installed"
+
+
+def built_from() -> str:
+    """Return the digest of the source that the extension was built from; "" for an old build."""
+    from mario_a3c import _native
+
+    return getattr(_native, "SOURCE_DIGEST", "")
+
+
+def outdated() -> str:
+    """Return a sentence if the extension was built from another source than ``native/`` holds now.
+
+    It is empty if not, and where there is no source to compare with.
+    """
+    if not NATIVE.is_dir() or built_from() == source_digest():
+        return ""
+    return (
+        "The C++ extension was not built from what native/ holds now: run 'pip install -e .' again."
+    )
 
 
 class NativeEngine:

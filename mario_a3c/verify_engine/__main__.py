@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from mario_a3c.envs.native_engine import available
+from mario_a3c.envs.native_engine import available, built_from, outdated
 from mario_a3c.stages import parse_stages
 from mario_a3c.tables import renew_table
 from mario_a3c.training.processes import stop_with_parent
@@ -90,12 +90,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         is_there, reason = available()
         if not is_there:
             raise ValueError(f"There is no native engine to compare: {reason}.")
+        if options.record and (sentence := outdated()):
+            raise ValueError(sentence)
         if options.processes < 1 or options.frames < 1:
             raise ValueError("--processes and --frames must be positive.")
         if options.page and not options.record:
             raise ValueError("--page shows what --record keeps: name a record as well.")
         to_compare = cases(options)
-        record = Record(options.record) if options.record else None
+        record = Record(options.record, built_from()) if options.record else None
+        if record:
+            for case in to_compare:
+                record.check_replaceable(_row(case, Outcome(case.frames)))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return BAD_INPUT

@@ -7,7 +7,6 @@ the same C++ source, is not compared again.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from pathlib import Path
 
@@ -26,23 +25,9 @@ COLUMNS = (
     "furthest_x",
     "differences",
 )
-NATIVE = Path(__file__).parents[2] / "native"
 
 Row = dict[str, str]
 """One case that was compared, by column but the first."""
-
-
-def engine_digest(source: Path = NATIVE) -> str:
-    """Return 12 hexadecimal digits that stand for the source of the engine.
-
-    Raises:
-        OSError: if there is no source, as where the package was installed from a wheel.
-    """
-    digest = hashlib.sha256()
-    files = sorted(path for path in source.iterdir() if path.suffix in (".cpp", ".hpp", ".inc"))
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
 
 
 class Record:
@@ -50,16 +35,18 @@ class Record:
 
     Args:
         path: the file; it begins without rows if it is not there, or is of another engine.
+        engine: the digest of the source that the engine was built from.
 
     Raises:
-        OSError: if it, or the source of the engine, cannot be read.
+        OSError: if it cannot be read.
         ValueError: if it is something else.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, engine: str) -> None:
         self._path = path
-        self._engine = engine_digest()
+        self._engine = engine
         self._rows: dict[tuple[str, ...], Row] = {}
+        self._equal_frames: dict[tuple[str, ...], int] = {}
         if not path.exists():
             return
         with path.open(newline="", encoding="utf-8") as file:
@@ -67,6 +54,8 @@ class Record:
             if tuple(reader.fieldnames or ()) != COLUMNS:
                 raise ValueError(f"{path} is no record of compared cases; name another file.")
             for row in reader:
+                if row["differences"] == "0":
+                    self._equal_frames[_case(row)] = int(row["frames"])
                 if row.pop("engine") == self._engine:
                     self._rows[_case(row)] = row
 
@@ -76,6 +65,15 @@ class Record:
         return known["differences"] == "0" and all(
             known[column] == row[column] for column in ("seed", "frames")
         )
+
+    def check_replaceable(self, row: Row) -> None:
+        """Raise ``ValueError`` if a case was equal over more frames, on whatever engine."""
+        frames = self._equal_frames.get(_case(row), 0)
+        if frames > int(row["frames"]):
+            raise ValueError(
+                f"{self._path} holds {row['game']} {row['stage']} {row['player']}, equal over "
+                f"{frames} frames, and {row['frames']} would replace it: name another record."
+            )
 
     def add(self, row: Row) -> None:
         """Write the outcome of a case, in place of an older one.
