@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_r
 from mario_a3c.envs.traces import Trace
 from mario_a3c.faults import RunError
 from mario_a3c.search import ways
-from mario_a3c.training.preparation import WAYS, prepare
+from mario_a3c.training.preparation import WAYS, prepare, resumed_settings
 from tests.mario import needs_native
 
 
@@ -58,6 +59,19 @@ def test_a_run_finds_its_ways_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     said.clear()
     ways.provide_ways(trainer.config, said.append, never)
     assert said == []
+
+
+@needs_native
+def test_a_run_that_has_been_moved_takes_its_ways_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "find_ways", lambda *_: [Trace(1, 1, 7, 0, True, bytes(8))])
+    trainer, _ = prepare(_config(tmp_path))
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    asked = RunConfig(resume=str(moved))
+    assert resumed_settings(asked).paths == ""  # nothing had been found: it has to look again
+    ways.provide_ways(replace(trainer.config, paths=str(moved / WAYS)), print, never)
+    assert len(found_ways(resumed_settings(asked))) == 1
 
 
 @needs_native

@@ -58,7 +58,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
     initial = _initial_agent(config, spec)
     _check_saved_path(config.saved_path)
     folder = Path(config.resume) if config.resume else _new_folder(config)
-    if learns_from_ways(config) and (not config.paths or (folder / WAYS).is_dir()):
+    if learns_from_ways(config) and not config.paths:
         config = dataclasses.replace(config, paths=str(folder / WAYS))
     with _our_own(folder, new=not config.resume) as lock:
         trainer = Trainer(config, spec, folder, lock)
@@ -121,7 +121,10 @@ def resumed_settings(wanted: RunConfig) -> RunConfig:
     if bool(wanted.ray) != bool(then.ray):
         processes = MOST_WORKERS if wanted.ray else RunConfig().num_processes
         then = dataclasses.replace(then, num_processes=processes)
-    return dataclasses.replace(then, resume=str(folder), ray=wanted.ray)
+    # The folder may have been moved, and with it the ways it has found, or was still looking for.
+    own = folder / WAYS
+    paths = str(own) if own.is_dir() else then.paths if Path(then.paths).is_dir() else ""
+    return dataclasses.replace(then, resume=str(folder), ray=wanted.ray, paths=paths)
 
 
 def check_resumed(config: RunConfig, then: RunConfig) -> None:
