@@ -69,7 +69,8 @@ class RunConfig:
     noop_max: int = 30
     """Begin each training episode with 0 to so many frames of no button, drawn at random."""
     gradual_noops: bool = False
-    """Do so only as often as recent training episodes finished the stage: not at all at first."""
+    """Do so only once episodes without them finish the stage, and with those numbers of them that
+    fail most. What found ways are used for fades away with that."""
 
     retry_fraction: float = 0.0
     """Share of the training episodes that begin shortly before a recent failure of the agent."""

@@ -1,13 +1,15 @@
 """Losses, and that one pass over a whole rollout is A3C, on the learner's own gradient."""
 
 import dataclasses
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from mario_a3c.learning.imitation import Imitated
+from mario_a3c.learning.imitation import Imitated, Imitation
 from mario_a3c.learning.loss import a3c_loss, clipped_surrogate, imitation_loss
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.rollout import Batch, RolloutCollector
@@ -174,13 +176,21 @@ def test_the_loss_adds_up_policy_critic_and_entropy_with_their_weights():
     )
 
 
+def test_what_is_mastered_is_imitated_no_more():
+    learner = make_learner()
+    asked: list[ActorCritic] = []
+    learner.config = dataclasses.replace(learner.config, imitation_coef=0.5)
+    noted = SimpleNamespace(refresh=asked.append, draw=lambda generator: None)
+    learner.imitation = cast(Imitation, noted)
+    for mastery, times in ((0.0, 1), (0.9, 2), (1.0, 2)):
+        learner.update(collected(learner), mastery)
+        assert len(asked) == times
+
+
 def test_ways_add_their_gradient_beside_that_of_the_rollout():
     learner = make_learner()
     batch = collected(learner)
     alone = gradient_of(learner, batch)
-    learner.config = dataclasses.replace(
-        learner.config, imitation_coef=0.5, imitation_coef_final=0.5
-    )
     steps, ways = len(batch.actions), 3
     torch.manual_seed(5)
     imitated = Imitated(
@@ -189,7 +199,7 @@ def test_ways_add_their_gradient_beside_that_of_the_rollout():
         torch.tensor([1.0, 1.0, 0.0]).expand(steps, ways),
         tuple(torch.randn(ways, SPEC.lstm_size) for _ in range(2)),
     )
-    losses = learner.gradient(batch, imitated)
+    losses = learner.gradient(batch, imitated, 0.5)
     together = learner.flat.gradients.clone()
     learner.flat.zero_gradients()
     going_on = torch.zeros((steps, ways), dtype=torch.bool)

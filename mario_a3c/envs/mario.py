@@ -17,14 +17,12 @@ from mario_a3c.envs.consoles import Consoles, FrameListener
 from mario_a3c.envs.endings import MAX_ACTIONS, STALL_LIMIT, Endings, EndReason, Limits
 from mario_a3c.envs.engine import OBSERVATION_SIZE
 from mario_a3c.envs.engines import make_engine
+from mario_a3c.envs.noops import GradualNoops
 from mario_a3c.envs.observation import show_buttons
 from mario_a3c.envs.progress import Progress
 from mario_a3c.envs.retries import Retries
 from mario_a3c.envs.rewards import RewardWeights
 from mario_a3c.envs.starts import Start
-
-RECENT = 32
-"""Episodes over which the share of finished ones is averaged, with weights that fall off."""
 
 
 class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
@@ -62,8 +60,9 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         noop_max: an episode begins with 0 to this many frames without a button, drawn for every
             game from a generator of its own.
         draw_noops: called with a game's index for the number of no-op frames instead.
-        gradual_noops: draw no-op frames only as often as recent episodes from the start of the
-            stage finished it, so that all begin alike at first and differ more and more.
+        gradual_noops: begin without no-op frames until such episodes finish, and then with those
+            numbers of them that fail; see `GradualNoops`. Episodes begin elsewhere only as often as
+            those without no-op frames fail.
         reward: what a decision is worth.
         max_actions: truncate after this many equal actions in a row; 0 for never.
         stall_limit: end after this many decisions without new ground; 0 for never.
@@ -125,8 +124,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._reward = reward or RewardWeights()
         self._noop_max = noop_max
         self._draw_noops = draw_noops or self._random_noops
-        self._gradual_noops = gradual_noops
-        self._finished_share = 0.0
+        self.gradual_noops = GradualNoops(noop_max) if gradual_noops else None
+        self._noops = np.zeros(num_envs, dtype=np.int32)
         self._stall_is_death = stall_is_death
         self._display_buttons = display_buttons
         self._starts: Sequence[Start] = ()
@@ -246,8 +245,9 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             infos["final_obs"] = _where_ended([picture.copy() for picture in stack], ended)
             infos["final_info"] = self._final_info(reason, ended)
             infos["_final_obs"] = infos["_final_info"] = ended
-            for finished in completed[ended & ~self._began_elsewhere].tolist():
-                self._finished_share += (finished - self._finished_share) / RECENT
+            if self.gradual_noops is not None:
+                for game in np.flatnonzero(ended & ~self._began_elsewhere).tolist():
+                    self.gradual_noops.record(int(self._noops[game]), bool(completed[game]))
             self._begin(np.flatnonzero(ended), stack)
         infos.update(self._positions())
         self._stack = stack
@@ -269,7 +269,9 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         games = games[~self._began_elsewhere[games]]
         if len(games):
             indices = games.tolist()
-            self._consoles.reset(indices, [self._draw_noops(game) for game in indices])
+            noops = [self._draw_noops(game) for game in indices]
+            self._noops[games] = noops
+            self._consoles.reset(indices, noops)
             pictures = self._consoles.picture[games]
             if self._display_buttons:
                 show_buttons(pictures, np.zeros(len(games), dtype=np.uint8))
@@ -283,7 +285,10 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             self._retries.begin(game)
             if self._retries.starts and generator.random() < self._retry_fraction:
                 return self._retries.draw(generator)
-        if self._start_fraction and generator.random() < self._start_fraction:
+        fraction = self._start_fraction
+        if self.gradual_noops is not None:
+            fraction *= 1 - self.gradual_noops.mastery
+        if fraction and generator.random() < fraction:
             return self._starts[int(generator.integers(len(self._starts)))]
         return None
 
@@ -310,10 +315,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
 
     def _random_noops(self, game: int) -> int:
         generator = self._generators[game]
-        if not self._noop_max:
-            return 0
-        if self._gradual_noops and generator.random() >= self._finished_share:
-            return 0
+        if self.gradual_noops is not None:
+            return self.gradual_noops.draw(generator)
         return int(generator.integers(self._noop_max + 1))
 
     def _positions(self) -> dict[str, Any]:

@@ -67,8 +67,13 @@ class Learner:
             count_samples(row, quantities(batch.observations, self.model.spec.observation_shape))
             self.model.take_statistics(self.shared.statistics)
 
-    def update(self, batch: Batch) -> dict[str, float]:
+    def update(self, batch: Batch, mastery: float = 0.0) -> dict[str, float]:
         """Learn from one rollout: every minibatch pulls, computes a gradient and pushes it.
+
+        Args:
+            batch: the rollout, whole.
+            mastery: how well the agent can do already what is imitated, from 0 to 1, where there is
+                nothing left to imitate.
 
         Returns:
             the mean figures of the updates, for monitoring.
@@ -80,7 +85,8 @@ class Learner:
         if config.normalize_advantages:
             deviation, mean = torch.std_mean(batch.advantages)
             batch.advantages = (batch.advantages - mean) / (deviation + 1e-8)
-        imitation = self.imitation if self._annealed("imitation_coef") else None
+        imitation_coef = self._annealed("imitation_coef") * (1 - mastery)
+        imitation = self.imitation if imitation_coef else None
         if imitation is not None:
             imitation.refresh(self.model)
         for epoch in range(config.epochs):
@@ -92,7 +98,7 @@ class Learner:
                 if epoch or index:
                     self.pull()
                 ways = imitation.draw(self.generator) if imitation is not None else None
-                losses = self.gradient(minibatch, ways)
+                losses = self.gradient(minibatch, ways, imitation_coef)
                 norm, staleness = self._push(losses)
                 sums["policy_loss"].append(float(losses.policy))
                 sums["value_loss"].append(float(losses.value))
@@ -107,12 +113,15 @@ class Learner:
         figures["learning_rate"] = self._annealed("learning_rate")
         return figures
 
-    def gradient(self, batch: Batch, ways: Imitated | None = None) -> Losses:
+    def gradient(
+        self, batch: Batch, ways: Imitated | None = None, imitation_coef: float = 0.0
+    ) -> Losses:
         """Leave the gradient of the loss on a batch in ``self.flat.gradients``.
 
         Args:
             batch: sequences of the rollout.
             ways: sequences to imitate; they go through the network beside the others.
+            imitation_coef: weight of imitating them.
         """
         config = self.config
         self.flat.zero_gradients()
@@ -140,7 +149,7 @@ class Learner:
         total = losses.total
         if ways is not None:
             losses = losses._replace(imitation=imitation_loss(imitated, ways.counts))
-            total = total + self._annealed("imitation_coef") * losses.imitation
+            total = total + imitation_coef * losses.imitation
         total.backward()
         moved = divergence(log_probs, batch.log_probs)
         return Losses(*(part.detach() for part in losses))._replace(divergence=moved)

@@ -14,6 +14,7 @@ from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import make_env, set_training_starts
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.envs.noops import GradualNoops
 from mario_a3c.faults import MOST_FAULTS, GameError, NotFiniteError, Notice, Patience
 from mario_a3c.learning.baseline import UniformPolicy
 from mario_a3c.learning.normalization import RewardScaling
@@ -98,12 +99,22 @@ def local_train(
         faults.succeeded()
         collected = time.perf_counter()
         counters[STEPS] += config.num_local_steps * config.num_games
-        figures = learner.update(batch) if learner.learning else {}
+        noops = gradual_noops(collector.env)
+        mastery = noops.mastery if noops is not None else 0.0
+        figures = learner.update(batch, mastery) if learner.learning else {}
         learner.count_observations(batch)
         finished = time.perf_counter()
         figures["collect_share"] = (collected - started) / (finished - started)
         figures["frames"] = collector.frames
+        if noops is not None:
+            figures.update(mastery=mastery, completion=noops.completion)
         reports.send(WorkerReport(worker, episodes, figures))
+
+
+def gradual_noops(env: VectorEnv) -> GradualNoops | None:
+    """Return the curriculum of a worker's games, if they have one."""
+    games = env.unwrapped
+    return games.gradual_noops if isinstance(games, MarioVectorEnv) else None
 
 
 def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
