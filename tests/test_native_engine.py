@@ -11,6 +11,7 @@ from mario_a3c.envs import native_engine
 from mario_a3c.envs.native_engine import NativeEngine
 from mario_a3c.envs.observation import downsample, grey
 from mario_a3c.verify_engine.comparison import PLAYERS, Case, compare
+from mario_a3c.verify_engine.undrawn import DECISION, PLAYED, STEPPED, Undrawn
 
 is_there, why = native_engine.available()
 pytestmark = pytest.mark.skipif(not is_there, reason=why)
@@ -57,6 +58,24 @@ class TestEquality:
         assert outcome.differences == []
         assert outcome.frames == 1500
         assert outcome.screens >= 150
+        assert outcome.decisions >= 1500 // 4
+
+    @pytest.mark.parametrize(
+        ("game", "how"), [(STEPPED, "stepped with the last frame drawn"), (PLAYED, "undrawn")]
+    )
+    def test_a_console_that_left_frames_undrawn_and_differs_is_told(self, game, how):
+        drawn, undrawn = NativeEngine(1, 1, 1), Undrawn(1, 1, lost_levels=False)
+
+        def decide():
+            complete = [undrawn.press(RIGHT) for _ in range(DECISION)]
+            assert complete == [False, False, False, True]
+            drawn.step(both(RIGHT)[:1], frames(DECISION), np.zeros((1, 84, 84), np.uint8))
+            return undrawn.differences(drawn, ended=False)
+
+        undrawn.begin()
+        assert decide() == []
+        undrawn.engine.ram[game, 0x7FF] ^= 1
+        assert decide() == [f"the game {how} is in another state"]
 
     def test_the_title_screen_equals_that_of_nes_py(self):
         from nes_py import NESEnv

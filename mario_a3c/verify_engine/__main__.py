@@ -3,8 +3,9 @@
 The same buttons go to the native engine and to the bare ``SuperMarioBrosEnv`` of
 gym-super-mario-bros. After every frame all 2,048 bytes of RAM must be equal, and whether the game
 has ended; after every tenth frame, and at the end of every episode, the full-colour screen and
-the observation that is made from it. With ``--record`` what is equal is kept in a file, and not
-compared again until the engine changes.
+the observation that is made from it. Two more native consoles, which leave frames undrawn as
+training and the search do, must be in the same state after every decision of four frames. With
+``--record`` what is equal is kept in a file, and not compared again until the engine changes.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
 
 from mario_a3c.envs.native_engine import NativeEngine
 from mario_a3c.envs.observation import downsample, grey
+from mario_a3c.verify_engine.undrawn import Undrawn
 
 A, B, SELECT, START, UP, DOWN, LEFT, RIGHT = (1 << bit for bit in range(8))
 PLAYERS = ("random", "scripted")
@@ -44,6 +45,7 @@ class Outcome:
     frames: int = 0
     episodes: int = 0
     screens: int = 0
+    decisions: int = 0
     furthest: int = 0
     differences: list[str] = field(default_factory=list)
 
@@ -74,15 +76,17 @@ def compare(case: Case) -> Outcome:
     rng = np.random.default_rng([case.seed, case.world, case.stage, case.lost_levels])
     env = SuperMarioBrosEnv(lost_levels=case.lost_levels, target=(case.world, case.stage))
     engine = NativeEngine(case.world, case.stage, 1, case.lost_levels)
+    undrawn = Undrawn(case.world, case.stage, case.lost_levels)
     while outcome.frames < case.frames and len(outcome.differences) < MOST_DIFFERENCES:
         if case.player == "random":
             buttons = random_buttons(rng)
         else:
             buttons = scripted_buttons(outcome.episodes)
-        _compare_episode(case, env, engine, buttons, outcome)
+        _compare_episode(case, env, engine, undrawn, buttons, outcome)
         outcome.episodes += 1
     env.close()
     engine.close()
+    undrawn.engine.close()
     return outcome
 
 
@@ -90,6 +94,7 @@ def _compare_episode(
     case: Case,
     env: SuperMarioBrosEnv,
     engine: NativeEngine,
+    undrawn: Undrawn,
     buttons: Iterator[int],
     outcome: Outcome,
 ) -> None:
@@ -119,6 +124,7 @@ def _compare_episode(
 
     env.reset()
     engine.reset(0)
+    undrawn.begin()
     observation[0] = engine.observe(0)
     compare_ram()
     compare_screen()
@@ -134,5 +140,9 @@ def _compare_episode(
             note("one game has ended and the other has not")
         if ended or outcome.frames % case.screen_every == 0:
             compare_screen()
+        if undrawn.press(int(held[0])) or ended:
+            outcome.decisions += 1
+            for what in undrawn.differences(engine, ended):
+                note(what)
         if len(outcome.differences) >= MOST_DIFFERENCES:
             return
