@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -34,6 +35,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def check_writable(path: Path) -> None:
+    """Raise ``OSError`` if `write_atomically` cannot write ``path``; leave nothing behind."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from mario_a3c.envs.engines import check_stage, choose_engine, make_engine
 from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.traces import Trace, replay_pictures
-from mario_a3c.files import write_atomically
+from mario_a3c.files import check_writable, write_atomically
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.monitoring.notices import lead_nowhere
 from mario_a3c.playing.episodes import (
@@ -228,11 +227,8 @@ def _check_numbers(options: PlayOptions) -> None:
 def _check_writable(path: Path) -> None:
     """Refuse a file that cannot be written, before anything is played."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
+        check_writable(path)
     except OSError as error:
         raise BadInputError(f"{path} cannot be written: {error.strerror}.") from None
 

@@ -16,7 +16,17 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 
 def renew_table(page: Path, name: str, table: str) -> None:
-    """Put a table between its markers in a page.
+    """Put a table between its markers in a page; see `renewed`.
+
+    Raises:
+        ValueError: the page has no such markers.
+        OSError: it cannot be read or written.
+    """
+    write_atomically(page, renewed(page, name, table).encode())
+
+
+def renewed(page: Path, name: str, table: str) -> str:
+    """Return a page with another table between its markers.
 
     Args:
         page: has the lines ``<!-- table:NAME -->`` and ``<!-- end of table:NAME -->``.
@@ -25,12 +35,12 @@ def renew_table(page: Path, name: str, table: str) -> None:
 
     Raises:
         ValueError: the page has no such markers.
-        OSError: it cannot be read or written.
+        OSError: it cannot be read.
     """
     begin, end = f"<!-- table:{name} -->", f"<!-- end of table:{name} -->"
     text = page.read_text("utf-8")
     pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-    renewed, count = re.subn(pattern, lambda _: f"{begin}\n{table}\n{end}", text, flags=re.DOTALL)
+    text, count = re.subn(pattern, lambda _: f"{begin}\n{table}\n{end}", text, flags=re.DOTALL)
     if not count:
         raise ValueError(f"{page} has no place for the table {name}: {begin} and {end} mark it.")
-    write_atomically(page, renewed.encode())
+    return text

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -101,10 +102,21 @@ def test_the_command_compares_in_processes_of_its_own():
         (("--processes", "0"), "--processes and --frames must be positive."),
         (("--page", "page.md"), "name a record as well"),
         (("--record", __file__), "is no record of compared cases"),
+        (("--seed", "-1"), "--seed -1 is not allowed: give 0 or more."),
+        (("--stages", "none", "--no-lost-levels"), "Nothing is left to compare"),
+        (("--record", "no/a.csv"), "--record no/a.csv cannot be used: No such file or directory."),
+        (("--record", "."), "--record . cannot be used: it is a folder."),
+        (("--record", "/proc/a.csv"), "--record /proc/a.csv cannot be used: "),
+        (("--record", "a", "--page", "b"), "--page b cannot be used: No such file or directory."),
+        (("--record", "a", "--page", "empty"), "empty has no place for the table equality"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(options, told, capsys):
+def test_bad_input_is_refused_in_one_sentence(options, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").touch()
     assert verify_engine.main(options) == 2
-    error = capsys.readouterr().err
+    printed, error = capsys.readouterr()
+    assert printed == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
     assert told in error
     assert error.count("\n") == 1

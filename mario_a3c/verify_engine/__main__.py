@@ -14,19 +14,22 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 from mario_a3c.envs.native_engine import available, built_from, outdated
+from mario_a3c.files import check_writable
 from mario_a3c.stages import parse_stages
-from mario_a3c.tables import renew_table
+from mario_a3c.tables import renew_table, renewed
 from mario_a3c.training.processes import stop_with_parent
 from mario_a3c.verify_engine.comparison import PLAYERS, Case, Outcome, compare
 from mario_a3c.verify_engine.record import Record, Row
 from mario_a3c.words import read_options
 
 BAD_INPUT = 2
+TABLE = "equality"
 
 _ROW = "{:17} {:9} {:>7} {:>8} {:>9} {:>5}  {}"
 
@@ -88,21 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         options = read_options(Options(), words, "python -m mario_a3c.verify_engine")
-        is_there, reason = available()
-        if not is_there:
-            raise ValueError(f"There is no native engine to compare: {reason}.")
-        if options.record and (sentence := outdated()):
-            raise ValueError(sentence)
-        if options.processes < 1 or options.frames < 1:
-            raise ValueError("--processes and --frames must be positive.")
-        if options.page and not options.record:
-            raise ValueError("--page shows what --record keeps: name a record as well.")
-        to_compare = cases(options)
-        record = Record(options.record, built_from()) if options.record else None
-        if record:
-            for case in to_compare:
-                record.check_replaceable(_row(case, Outcome(case.frames)))
-    except (OSError, ValueError) as error:
+        to_compare, record = _checked(options)
+    except ValueError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
     started = time.monotonic()
@@ -116,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if record:
                 record.add(row)
         if record and options.page:
-            renew_table(options.page, "equality", record.table())
+            renew_table(options.page, TABLE, record.table())
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
@@ -127,6 +117,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{time.monotonic() - started:.0f} s: {different} cases with differences."
     )
     return 1 if different else 0
+
+
+def _checked(options: Options) -> tuple[list[Case], Record | None]:
+    """Return what is to be compared, and the record if one is kept.
+
+    Raises:
+        ValueError: in a sentence, for what cannot be compared, recorded or shown.
+    """
+    is_there, reason = available()
+    if not is_there:
+        raise ValueError(f"There is no native engine to compare: {reason}.")
+    if options.processes < 1 or options.frames < 1:
+        raise ValueError("--processes and --frames must be positive.")
+    if options.seed < 0:
+        raise ValueError(f"--seed {options.seed} is not allowed: give 0 or more.")
+    to_compare = cases(options)
+    if not to_compare:
+        raise ValueError("Nothing is left to compare: name --stages, or allow the Lost Levels.")
+    if options.record is None:
+        if options.page:
+            raise ValueError("--page shows what --record keeps: name a record as well.")
+        return to_compare, None
+    if sentence := outdated():
+        raise ValueError(sentence)
+    with _usable("--record", options.record):
+        record = Record(options.record, built_from())
+    for case in to_compare:
+        record.check_replaceable(_row(case, Outcome(case.frames)))
+    if options.page:
+        with _usable("--page", options.page):
+            renewed(options.page, TABLE, "")
+    return to_compare, record
+
+
+@contextmanager
+def _usable(option: str, path: Path) -> Iterator[None]:
+    """Refuse a file that cannot be read in the block, or not be written later."""
+    try:
+        check_writable(path)
+        yield
+    except OSError as error:
+        raise ValueError(f"{option} {path} cannot be used: {error.strerror}.") from None
 
 
 def _compare_all(to_compare: list[Case], processes: int) -> Iterator[Row]:
