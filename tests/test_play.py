@@ -17,7 +17,7 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.playing.episodes import AgentPlayer, RandomPlayer, play_episodes
 from mario_a3c.playing.video import read_video
 from mario_a3c.replay import completes
-from tests.mario import on_both_engines
+from tests.mario import needs_native, on_both_engines
 from tests.pipes import unread
 
 QUICK: dict[str, Any] = {"engine": "nes-py", "stall_limit": 8, "max_episode_steps": 14}
@@ -61,6 +61,19 @@ def test_episodes_do_not_depend_on_how_many_are_played_side_by_side(agent, engin
     alone = episodes(1)
     assert len({episode.trace.buttons for episode in alone}) > 1
     assert episodes(3) == episodes(5) == alone
+
+
+@needs_native
+def test_an_agent_that_comes_with_the_project_plays_alike_on_both_engines(tmp_path, capsys):
+    played = []
+    for engine in ("nes-py", "native"):
+        trace = tmp_path / f"{engine}.jsonl"
+        options = ("--world", "1", "--stage", "4", "--no-window", "--json", "--trace", str(trace))
+        assert play_cli.main([*options, "--engine", engine]) == 0
+        outcome = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert outcome["completions"] == 1
+        played.append((read_traces(trace), outcome))
+    assert played[0] == played[1]
 
 
 def test_random_episodes_follow_from_the_seed():
