@@ -125,7 +125,7 @@ class RolloutCollector:
         self.env, self.model = env, model
         self.steps, self.unroll, self.device = steps, unroll, device
         games = env.num_envs
-        self._observations, self._actions = _storage(model.spec, steps, games, device)
+        self._observations, self._actions = _storage(model.spec, steps, unroll, games, device)
         self._log_probs, self._values, self._next_values, self._rewards = (
             torch.zeros((steps, games), device=device) for _ in range(4)
         )
@@ -143,7 +143,8 @@ class RolloutCollector:
         """Play T steps with the model's present weights.
 
         Returns:
-            the rollout as ``B T / L`` training sequences, and the episodes that ended in it.
+            the rollout as ``B T / L`` training sequences, and the episodes that ended in it. The
+            observations are good until the next rollout, which overwrites them.
         """
         states, episodes = self._play()
         return self._batch(states, gamma, gae_lambda), episodes
@@ -160,9 +161,10 @@ class RolloutCollector:
         for t in range(self.steps):
             if t % self.unroll == 0:
                 states.append(self._state)
-            self._observations[t] = self._observation
+            observation = self._observations[t % self.unroll, t // self.unroll]
+            observation.copy_(self._observation)
             self._resets[t] = self._begins
-            distribution, values, self._state = self.model.act(self._observations[t], self._state)
+            distribution, values, self._state = self.model.act(observation, self._state)
             if not math.isfinite(values.sum()):
                 raise NotFiniteError("the value that the network computes is not finite")
             actions = distribution.sample()
@@ -220,7 +222,7 @@ class RolloutCollector:
             gae_lambda,
         )
         return Batch(
-            _as_stored(self._cut, self._observations),
+            self._observations.flatten(1, 2),
             self._cut(self._actions),
             self._cut(self._log_probs),
             self._cut(advantages),
@@ -237,15 +239,23 @@ class RolloutCollector:
 
 
 def _storage(
-    spec: ModelSpec, steps: int, games: int, device: torch.device
+    spec: ModelSpec, steps: int, unroll: int, games: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return room for ``[T, B, ...]`` observations, pictures channels-last, and actions."""
+    """Return room for observations, and for ``[T, B]`` actions.
+
+    Observations take most of a worker's memory, so they are stored as they are learned from,
+    ``[L, T / L, B, ...]``, and not copied again; pictures lie there channels-last.
+    """
+    pieces = steps // unroll
     if spec.pictures:
         channels, height, width = spec.observation_shape
-        room = torch.empty((steps, games, height, width, channels), dtype=torch.uint8)
-        observations = room.to(device).permute(0, 1, 4, 2, 3)
+        room = torch.empty(
+            (unroll, pieces, games, height, width, channels), dtype=torch.uint8, device=device
+        )
+        observations = room.permute(0, 1, 2, 5, 3, 4)
     else:
-        observations = torch.zeros((steps, games, *spec.observation_shape), device=device)
+        shape = (unroll, pieces, games, *spec.observation_shape)
+        observations = torch.zeros(shape, device=device)
     if spec.continuous:
         return observations, torch.zeros((steps, games, spec.num_actions), device=device)
     return observations, torch.zeros((steps, games), dtype=torch.int64, device=device)
