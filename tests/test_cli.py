@@ -349,6 +349,8 @@ def test_no_stored_settings_do_more_than_be_refused(change):
         {"spawned": -1},
         {"episodes": [1]},
         {"episodes": float("inf")},
+        {"earlier": 3},
+        {"earlier": [{"steps": 1}]},
     ],
     ids=str,
 )

@@ -19,6 +19,7 @@ def best_agent(folder: Path, **settings: Any) -> dict[str, Any]:
     config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5, **settings)
     trainer = Trainer(config, spec_of(config), folder)
     trainer.seconds = EARLIER
+    trainer.earlier = [{"steps": 5, "settings": {"gamma": 0.5}}]
 
     def stop(_report: object) -> None:
         trainer.shared.stop[0] = 1
@@ -34,6 +35,10 @@ def best_agent(folder: Path, **settings: Any) -> dict[str, Any]:
 
 def test_an_agents_training_time_counts_what_came_before_a_resume(tmp_path):
     assert EARLIER <= best_agent(tmp_path)["seconds"] < EARLIER + 100
+
+
+def test_an_agent_tells_the_settings_of_earlier_times(tmp_path):
+    assert best_agent(tmp_path)["earlier"] == [{"steps": 5, "settings": {"gamma": 0.5}}]
 
 
 def test_an_agent_tells_its_settings_but_nothing_of_the_machine_it_was_trained_on(tmp_path):

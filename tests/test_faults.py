@@ -28,7 +28,7 @@ from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.optim import make_state
 from mario_a3c.learning.spec import ModelSpec
-from mario_a3c.training.evaluate import Evaluation, evaluate
+from mario_a3c.training.evaluate import Evaluation, SoFar, evaluate
 from mario_a3c.training.learner import Learner
 from mario_a3c.training.link import MemoryLink
 from mario_a3c.training.shared import Shared
@@ -37,6 +37,7 @@ from tests.disks import fill, small_disk
 from tests.small import CPU, small_config, small_shared
 
 STEPS = 400
+NOTHING_YET = SoFar(float("-inf"), 0.0, [])
 
 
 class Pipe:
@@ -82,8 +83,7 @@ class Run:
         train_in_memory(self.config, self.spec, self.shared, 0, 1, self.pipe)  # type: ignore[arg-type]
 
     def evaluate(self, folder: Path) -> None:
-        score = float("-inf")
-        evaluate(self.config, self.spec, self.shared, 2, folder, score, 0.0, self.pipe)  # type: ignore[arg-type]
+        evaluate(self.config, self.spec, self.shared, 2, folder, NOTHING_YET, self.pipe)  # type: ignore[arg-type]
 
     def assert_sound(self) -> None:
         shared = self.shared
@@ -272,7 +272,7 @@ def test_an_evaluation_goes_on_when_the_disk_is_full_and_says_what_was_not_writt
     pipe = Pipe(stop_after_one)
     with small_disk(tmp_path / "disk", 2**20) as disk:
         fill(disk)
-        evaluate(config, spec, shared, 1, disk, float("-inf"), 0.0, pipe)  # type: ignore[arg-type]
+        evaluate(config, spec, shared, 1, disk, NOTHING_YET, pipe)  # type: ignore[arg-type]
         assert [path.name for path in disk.rglob("*") if path.is_file()] == ["filler"]
     first, second, evaluation = pipe.sent
     assert first.text == "The best agent could not be saved: No space left on device."

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from mario_a3c.benchmark.mario import means_of
 from mario_a3c.checkpoint import LARGEST_FILE, CheckpointError, to_bytes
-from mario_a3c.training.resume import load_state, save_state, states
+from mario_a3c.config import RunConfig
+from mario_a3c.training.resume import changed_settings, load_state, save_state, states
 from tests.disks import largest_file, make_read_only, small_disk
 
 
@@ -162,3 +164,21 @@ def test_a_state_from_elsewhere_is_believed_no_more_than_an_agent(tmp_path):
     save(tmp_path / "elsewhere", 2)
     newer.symlink_to(tmp_path / "elsewhere" / newer.name)
     assert "link out of its folder" in reason()
+
+
+def test_what_a_resume_changes_is_told_but_not_when_a_run_ends_or_where_it_lies():
+    then = RunConfig(imitation_coef=0.2, gamma=0.9, hours=1.0, log_path="there")
+    now = RunConfig(imitation_coef=0.0, gamma=0.9, hours=2.0, log_path="here")
+    assert changed_settings(then, now) == {"imitation_coef": 0.2}
+    assert changed_settings(then, then) == {}
+
+
+def test_an_agents_means_are_those_of_all_its_times():
+    config = RunConfig(epochs=3, start_fraction=0.5).to_dict()
+    earlier = [
+        {"steps": 10, "settings": {"imitation_coef": 0.2, "epochs": 1, "minibatches": 1}},
+        {"steps": 20, "settings": {"retry_fraction": 0.1, "imitation_coef": 0.0}},
+    ]
+    assert means_of(config, []) == "reuse, starts on found ways"
+    told = set(means_of(config, earlier).split(", "))
+    assert told == {"reuse", "starts on found ways", "retries", "imitation of found ways"}

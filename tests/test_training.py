@@ -215,13 +215,18 @@ def test_ctrl_c_ends_a_run_with_one_clean_save_from_which_it_goes_on_as_if_nothi
     assert run.process.returncode == 128 + signal.SIGINT
     assert_one_clean_save(run)
     steps, config = run.saved_steps()[0], run.state()[1]["config"]
-    resumed = start("--resume", str(run.folder), "--total-steps", str(steps + ROLLOUT))
+    resumed = start(
+        *("--resume", str(run.folder), "--total-steps", str(steps + ROLLOUT), "--gamma", "0.5")
+    )
     resumed.end()
     assert resumed.process.returncode == 0
     assert_one_clean_save(resumed)
     assert resumed.saved_steps()[0] == steps + ROLLOUT
     new_config = resumed.state()[1]["config"]
     different = {name for name in config if config[name] != new_config[name]}
-    assert different <= {"num_global_steps", "resume"}
+    assert different <= {"num_global_steps", "resume", "gamma"}
+    (earlier,) = resumed.state()[1]["earlier"]
+    assert earlier["steps"] == steps
+    assert earlier["settings"]["gamma"] == config["gamma"]
     agent = load_agent(resumed.folder / "best.safetensors")
     assert agent.metadata["task"] == "mario-1-1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def measure_mario(path: Path) -> dict[str, Any]:
         "steps": metadata["steps"],
         "seconds": metadata.get("seconds", 0.0),
         "seed": config["seed"],
-        "means": _means(config),
+        "means": means_of(config, metadata.get("earlier", [])),
     }
 
 
@@ -110,23 +111,34 @@ def _play(options: PlayOptions, episodes: int, noops: int) -> list[PlayedEpisode
     return list(played)
 
 
-def _means(config: dict[str, Any]) -> str:
-    """Say in a few words by what means an agent was trained, besides plain A3C."""
-    means = []
-    if config["epochs"] * config["minibatches"] > 1:
-        means.append("reuse")
-    if config.get("start_fraction"):
-        means.append("starts on found ways")
-    if config.get("imitation_coef"):
-        means.append("imitation of found ways")
-    if config.get("gradual_noops"):
-        means.append("gradual no-ops")
-    if config.get("retry_fraction"):
-        means.append("retries")
-    if config.get("load_from"):
-        means.append(f"warm start from {Path(config['load_from']).stem.removeprefix('mario-')}")
-    elif config.get("load_from_previous_stage"):
-        means.append("warm start from the stage before")
-    if config["action_type"] != "simple":
-        means.append(f"actions {config['action_type']}")
+def means_of(config: dict[str, Any], earlier: list[dict[str, Any]]) -> str:
+    """Say in a few words by what means an agent was trained, besides plain A3C.
+
+    Args:
+        config: its last settings.
+        earlier: what some of them were before; see `mario_a3c.training.evaluate.SoFar`.
+    """
+    means: dict[str, None] = {}
+    for changed in [{}, *(entry["settings"] for entry in reversed(earlier))]:
+        config = {**config, **changed}
+        means.update(dict.fromkeys(_means_at_a_time(config)))
     return ", ".join(means) or "none"
+
+
+def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
+    if config["epochs"] * config["minibatches"] > 1:
+        yield "reuse"
+    if config.get("start_fraction"):
+        yield "starts on found ways"
+    if config.get("imitation_coef"):
+        yield "imitation of found ways"
+    if config.get("gradual_noops"):
+        yield "gradual no-ops"
+    if config.get("retry_fraction"):
+        yield "retries"
+    if config.get("load_from"):
+        yield f"warm start from {Path(config['load_from']).stem.removeprefix('mario-')}"
+    elif config.get("load_from_previous_stage"):
+        yield "warm start from the stage before"
+    if config["action_type"] != "simple":
+        yield f"actions {config['action_type']}"

@@ -173,14 +173,29 @@ def play_episodes(model: Actor, env: VectorEnv, greedy_games: int) -> list[Episo
     return [episode for episode in episodes if episode is not None]
 
 
+@dataclass(frozen=True)
+class SoFar:
+    """What a run has behind it when its evaluation begins.
+
+    Attributes:
+        best_score: of its best agent.
+        began: when it began (monotonic time), as if it had never paused.
+        earlier: its other settings in earlier times, the first ones first: for each resume that
+            changed some, ``{"steps": when, "settings": {name: what it was before}}``.
+    """
+
+    best_score: float
+    began: float
+    earlier: list[dict[str, Any]]
+
+
 def evaluate(
     config: RunConfig,
     spec: ModelSpec,
     shared: Shared,
     seed: int,
     folder: Path,
-    best_score: float,
-    began: float,
+    so_far: SoFar,
     connection: Connection,
 ) -> None:
     """Evaluate again and again until the run stops.
@@ -191,8 +206,7 @@ def evaluate(
         shared: weights and counters, in shared memory.
         seed: of the evaluation's games and actions.
         folder: the run's folder: the best agent and the videos go there.
-        best_score: of the best agent so far.
-        began: when the run began (monotonic time), as if it had never paused.
+        so_far: what the run has behind it.
         connection: takes an `Evaluation` after each, and a `Notice` of what went wrong.
 
     Raises:
@@ -203,7 +217,7 @@ def evaluate(
     recorder = Recorder(config, folder)
     evaluator: Evaluator | None = None
     faults = Patience(MOST_FAULTS)
-    good_ones = 0
+    best_score, good_ones = so_far.best_score, 0
     while not shared.stopping:
         try:
             evaluator = evaluator or Evaluator(config, spec, seed, shared.inside.numpy()[-1:])
@@ -220,7 +234,7 @@ def evaluate(
         good_ones = good_ones + 1 if evaluation.good else 0
         try:
             if evaluation.score > best_score:
-                _keep(evaluation, evaluator, folder, time.monotonic() - began)
+                _keep(evaluation, evaluator, folder, so_far)
                 best_score, evaluation = evaluation.score, replace(evaluation, kept=True)
         except (CheckpointError, OSError) as error:
             connection.send(Notice(f"The best agent could not be saved: {reason(error)}."))
@@ -235,13 +249,14 @@ def evaluate(
         _rest(shared, time.monotonic() + pause)
 
 
-def _keep(evaluation: Evaluation, evaluator: Evaluator, folder: Path, seconds: float) -> None:
+def _keep(evaluation: Evaluation, evaluator: Evaluator, folder: Path, so_far: SoFar) -> None:
     """Save the weights that were evaluated as the run's best agent."""
     metadata = {
         "task": evaluator.config.task,
         "steps": evaluation.steps,
-        "seconds": seconds,
+        "seconds": time.monotonic() - so_far.began,
         "config": evaluator.config.without_places().to_dict(),
+        "earlier": so_far.earlier,
         "evaluation": evaluation.to_dict(),
     }
     save_agent(folder / "best.safetensors", evaluator.model, metadata)

@@ -9,9 +9,20 @@ from typing import Any
 from torch import Tensor
 
 from mario_a3c.checkpoint import CheckpointError, read_tensors, to_bytes
+from mario_a3c.config import RunConfig
 from mario_a3c.files import write_atomically
 
 PATTERN = "resume-*.safetensors"
+NO_MATTER = (
+    "hours",
+    "stages",
+    "all_stages",
+    "stage_hours",
+    "until_solved",
+    "save_interval",
+    "keep",
+)
+"""Settings that say when a run ends or what it leaves behind, but not how it learns."""
 
 
 def states(folder: Path) -> list[Path]:
@@ -41,6 +52,29 @@ def save_state(
         _delete(spare)
         write_atomically(path, content)
     _delete(states(folder)[keep:])
+
+
+def changed_settings(then: RunConfig, now: RunConfig) -> dict[str, Any]:
+    """Return what a run's settings were that are now others, and matter to what it learns."""
+    before, after = then.without_places().to_dict(), now.without_places().to_dict()
+    return {
+        name: value
+        for name, value in before.items()
+        if name not in NO_MATTER and value != after[name]
+    }
+
+
+def earlier_settings(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a state tells of its run's settings in earlier times; see `SoFar.earlier`.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    earlier = metadata.get("earlier", [])
+    for entry in earlier:
+        if not (isinstance(entry, dict) and isinstance(entry.get("settings"), dict)):
+            raise TypeError("the settings of earlier times")
+    return list(earlier)
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:

@@ -27,9 +27,14 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.monitor import Monitor
 from mario_a3c.monitoring.notices import Notices
 from mario_a3c.training.children import Children
-from mario_a3c.training.evaluate import Evaluation, evaluate
+from mario_a3c.training.evaluate import Evaluation, SoFar, evaluate
 from mario_a3c.training.processes import Interruption
-from mario_a3c.training.resume import load_state, save_state
+from mario_a3c.training.resume import (
+    changed_settings,
+    earlier_settings,
+    load_state,
+    save_state,
+)
 from mario_a3c.training.shared import COLUMNS, FAULTS, STEPS, Shared
 from mario_a3c.training.worker import WorkerReport, train_in_memory
 
@@ -68,6 +73,7 @@ class Trainer:
         self.best_score = float("-inf")
         self.good_evaluations = 0
         self.episodes = 0
+        self.earlier: list[dict[str, Any]] = []
         self._spawned = 0
 
     @property
@@ -101,6 +107,7 @@ class Trainer:
             self.episodes = int(metadata["episodes"])
             self.best_score = float(metadata["best_score"])
             self._spawned = int(metadata["spawned"])
+            self.earlier = earlier_settings(metadata)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"The state in {self.folder} lacks {error}.") from error
         sound = 0 <= self.seconds < math.inf and not math.isnan(self.best_score)
@@ -110,6 +117,9 @@ class Trainer:
             part.copy_(stored[name])
         shared.counters[0] = counters.sum(0)
         shared.statistics[0] = merge(statistics)
+        changed = changed_settings(RunConfig.from_dict(metadata["config"]), self.config)
+        if changed:
+            self.earlier.append({"steps": shared.steps, "settings": changed})
 
     def _stored(
         self, tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype
@@ -149,6 +159,7 @@ class Trainer:
             "seconds": self.seconds,
             "episodes": self.episodes,
             "best_score": self.best_score,
+            "earlier": self.earlier,
             "spawned": self._spawned,
         }
         save_state(self.folder, self.shared.steps, tensors, metadata, self.config.keep)
@@ -287,8 +298,8 @@ class Trainer:
 
     def _evaluation_arguments(self) -> tuple[Any, ...]:
         self.shared.inside[-1] = 0.0
-        seed, began = self._next_seed(), time.monotonic() - self.seconds
-        return self.config, self.spec, self.shared, seed, self.folder, self.best_score, began
+        so_far = SoFar(self.best_score, time.monotonic() - self.seconds, self.earlier)
+        return self.config, self.spec, self.shared, self._next_seed(), self.folder, so_far
 
     def _end_hanging(self, children: Children) -> None:
         """End processes that have been inside the environment's code for too long."""
