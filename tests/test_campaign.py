@@ -89,6 +89,18 @@ def test_a_stage_that_was_solved_by_other_options_gets_another_turn(tmp_path: Pa
     assert again.next_record() is again.records[0]
 
 
+def test_a_run_that_fails_does_not_count_as_solved_by_what_an_earlier_one_has_left(
+    tmp_path: Path,
+) -> None:
+    campaign = Campaign(tmp_path, [(1, 1)], 1, [])
+    record = campaign.records[0]
+    (tmp_path / "status.json").write_text('{"solved": true}', "utf-8")
+    campaign.end_turn(record, tmp_path, 2)
+    assert (record.failed, record.solved, record.turns) == (True, False, 1)
+    campaign.end_turn(record, tmp_path, 0)
+    assert (record.failed, record.solved, record.turns) == (False, True, 1)
+
+
 def test_a_run_starts_from_the_agent_that_is_chosen_for_its_stage(tmp_path: Path) -> None:
     chosen = {(1, 2): Path("other.safetensors")}
     campaign = Campaign(

@@ -46,6 +46,8 @@ class StageRecord:
     solved: bool = False
     options: list[str] = field(default_factory=list)
     """The campaign's options when it was solved: with others it may not be."""
+    failed: bool = False
+    """Whether the run of its last turn ended with an error."""
     run: str = ""
     seconds: float = 0.0
     status: dict[str, Any] = field(default_factory=dict)
@@ -173,7 +175,9 @@ class Campaign:
             RunError: several runs in a row have failed.
         """
         self.take_status(record, folder)
-        record.solved = bool(record.status.get("solved"))
+        # What a run that failed has left may be of an earlier turn, with other options.
+        record.failed = bool(status)
+        record.solved = not record.failed and bool(record.status.get("solved"))
         record.options = self.options
         if status is not None and not record.solved:
             record.turns += 1
@@ -289,7 +293,8 @@ def table(records: Sequence[StageRecord], current: set[str]) -> Table:
 
 def _row(record: StageRecord, running: bool = False) -> list[str]:
     status = record.status
-    state = "solved" if record.solved else "training" if running else "waiting"
+    rests = "failed" if record.failed else "waiting"
+    state = "solved" if record.solved else "training" if running else rests
     recent = status.get("recent", {})
     return [
         record.name,
