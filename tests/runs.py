@@ -174,11 +174,12 @@ class TrainRun:
 
 
 def become_ordinary(terminal: int | None) -> None:
-    """Be stopped by Ctrl-C, whoever started the tests, and have a terminal if one is given.
+    """Be stopped by Ctrl-C and a closed terminal, also under nohup, and have one if it is given.
 
     A run does not outlive tests that are killed.
     """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     stop_with_parent()
     if terminal is not None:
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
