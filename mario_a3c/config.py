@@ -80,6 +80,8 @@ class RunConfig:
     """Weight of imitating the found ways."""
     imitation_coef_final: float = 0.0
     """Weight of imitating the found ways at the end, approached linearly like the others."""
+    ground_of_ways: bool = False
+    """Count only the ground that found ways pass, so that a wrong fork of a maze brings nothing."""
     paths: str = ""
     """Folder of found ways, W-S.jsonl there or in folders below, as python -m mario_a3c.explore
     writes them; without it a run that learns from ways looks for some itself."""

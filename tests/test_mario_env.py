@@ -241,15 +241,13 @@ def test_other_actions_in_between_reset_the_count_of_equal_ones():
         assert not env.step(same(action, 1))[3].any()
 
 
-def test_a_stall_can_count_as_a_death():
-    env = MarioVectorEnv(1, 1, 1, engine="nes-py", noop_max=0, stall_limit=2, stall_is_death=True)
-    env.reset()
-    env.step(same(NOOP, 1))
-    _, reward, terminated, truncated, infos = env.step(same(NOOP, 1))
-    assert terminated[0]
-    assert not truncated[0]
-    assert reward[0] == -1.5
-    assert infos["final_info"]["end_reason"][0] == EndReason.STALLED
+def test_a_closed_engine_of_nes_py_says_so_and_can_be_closed_again():
+    engine = NesPyEngine(1, 1, 1)
+    engine.close()
+    engine.close()
+    for call in (lambda: engine.save(0), lambda: engine.reset(0), lambda: engine.screen(0)):
+        with pytest.raises(RuntimeError, match="This engine has been closed"):
+            call()
 
 
 def test_a_game_does_not_depend_on_the_games_beside_it():

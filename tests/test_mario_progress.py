@@ -5,7 +5,7 @@ import pytest
 
 from mario_a3c.envs import ram as fields
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.progress import Change, Progress
+from mario_a3c.envs.progress import NUM_STRIPS, Change, Progress
 from mario_a3c.envs.rewards import RewardWeights
 from tests.mario import decisions, on_both_engines, recorded, same
 
@@ -59,6 +59,18 @@ def test_decisions_without_new_ground_are_counted():
         progress.update(ram)
         idle.append(int(progress.idle[0]))
     assert idle == [1, 2, 0, 1, 0]
+
+
+def test_ground_that_does_not_count_neither_pays_nor_ends_a_stall():
+    progress = Progress(1, frame_skip=4)
+    progress.counted = np.zeros((128, NUM_STRIPS), dtype=np.bool_)
+    progress.counted[37, :7] = True  # up to x 111
+    progress.begin(np.array([0]), memory(100))
+    found = []
+    for ram in (memory(110), memory(120), memory(130, area=66), memory(5), memory(111)):
+        found.append((int(progress.update(ram).ground[0]), int(progress.idle[0])))
+    assert found == [(10, 0), (0, 1), (0, 2), (0, 3), (0, 4)]
+    assert progress.max_x == 130
 
 
 def test_clock_and_points_count_in_one_direction():

@@ -7,7 +7,8 @@ import numpy as np
 
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.starts import starts_from_trace
+from mario_a3c.envs.progress import NUM_STRIPS
+from mario_a3c.envs.starts import ground_along, starts_from_trace
 from tests.mario import decisions, on_both_engines, recorded, same
 
 SETTINGS: dict[str, Any] = {"action_set": "complex", "noop_max": 0, "log_buttons": True}
@@ -38,6 +39,26 @@ def test_an_episode_from_a_start_goes_on_like_the_recorded_one(engine):
     assert final["began_elsewhere"][0]
     assert not expected[4]["final_info"]["began_elsewhere"][0]
     assert final["buttons"][0] == trace.buttons
+
+
+@on_both_engines
+def test_only_the_ground_of_a_way_counts_if_asked_for(engine):
+    trace = recorded("1-2")
+    ground = ground_along(make_engine(engine, 1, 2, 1), [trace])
+    assert ground.shape == (128, NUM_STRIPS)
+    assert np.flatnonzero(ground.any(1)).tolist() == [37, 64]
+    assert not ground[64, (3121 + 32) // 16 :].any()
+    env = MarioVectorEnv(1, 1, 2, engine=engine, stall_limit=0, **SETTINGS)
+    returns = []
+    for counted in (None, ground, np.zeros_like(ground)):
+        env.set_ground(counted)
+        env.reset()
+        for action in decisions(trace):
+            infos = env.step(same(action, 1))[4]
+        assert infos["final_info"]["completed"][0]
+        returns.append(float(infos["final_info"]["episode_return"][0]))
+    assert returns[0] == returns[1]
+    assert returns[2] == 1.5
 
 
 def test_ground_before_a_start_pays_nothing():

@@ -132,6 +132,8 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield "starts on found ways"
     if config.get("imitation_coef"):
         yield "imitation of found ways"
+    if config.get("ground_of_ways"):
+        yield "only ground of found ways"
     if config.get("gradual_noops"):
         yield "gradual no-ops"
     if config.get("retry_fraction"):

@@ -13,16 +13,23 @@ from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.gymnasium_tasks import make_gymnasium_env
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.rewards import REWARDS
-from mario_a3c.envs.starts import starts_from_trace
+from mario_a3c.envs.starts import ground_along, starts_from_trace
 from mario_a3c.envs.traces import Trace, read_traces
 
 if TYPE_CHECKING:
     from mario_a3c.config import RunConfig
 
 
-def set_training_starts(env: MarioVectorEnv, config: RunConfig) -> None:
-    """Let a share of the episodes begin before failures or along the found ways of the stage."""
+def prepare_training(env: MarioVectorEnv, config: RunConfig) -> None:
+    """Set up what only training has.
+
+    A share of the episodes begins before failures or along the found ways of the stage, and only
+    the ground of those ways may count.
+    """
     env.set_retries(config.retry_fraction)
+    if config.ground_of_ways:
+        engine = make_engine(config.engine, config.world, config.stage, 1)
+        env.set_ground(ground_along(engine, found_ways(config)))
     if not config.start_fraction:
         return
     engine = make_engine(config.engine, config.world, config.stage, 1)

@@ -66,7 +66,6 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         reward: what a decision is worth.
         max_actions: truncate after this many equal actions in a row; 0 for never.
         stall_limit: end after this many decisions without new ground; 0 for never.
-        stall_is_death: a stall terminates the episode, with the reward of a death.
         max_episode_steps: truncate after this many decisions; 0 for never.
         display_buttons: show in each picture which buttons led to it; see `show_buttons`.
         log_buttons: keep every controller byte of an episode for ``final_info["buttons"]``.
@@ -95,7 +94,6 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         reward: RewardWeights | None = None,
         max_actions: int = MAX_ACTIONS,
         stall_limit: int = STALL_LIMIT,
-        stall_is_death: bool = False,
         max_episode_steps: int = 0,
         display_buttons: bool = False,
         log_buttons: bool = False,
@@ -126,7 +124,6 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._draw_noops = draw_noops or self._random_noops
         self.gradual_noops = GradualNoops(noop_max) if gradual_noops else None
         self._noops = np.zeros(num_envs, dtype=np.int32)
-        self._stall_is_death = stall_is_death
         self._display_buttons = display_buttons
         self._starts: Sequence[Start] = ()
         self._start_fraction = 0.0
@@ -162,6 +159,15 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             raise ValueError(f"start_fraction must be from 0 to 1, not {start_fraction}.")
         self._starts = starts
         self._start_fraction = start_fraction if starts else 0.0
+
+    def set_ground(self, counted: NDArray[np.bool_] | None) -> None:
+        """Let only some ground count as new: for the reward and for stalling.
+
+        Args:
+            counted: ``bool [128, NUM_STRIPS]`` strips of ground of every map; see `ground_along`.
+                None for all ground.
+        """
+        self._progress.counted = counted
 
     def set_retries(self, fraction: float) -> None:
         """Begin some of the coming episodes shortly before a recent failure; see `Retries`.
@@ -232,8 +238,6 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         reason = self._endings.reasons(actions, over, self._progress.idle, self.engine.ram)
         completed = reason == EndReason.COMPLETED
         died = reason == EndReason.DIED
-        if self._stall_is_death:
-            died |= reason == EndReason.STALLED
         reward = self._reward.total(change, completed, died)
         self._return += reward
         ended = reason != EndReason.NONE

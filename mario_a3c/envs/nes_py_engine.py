@@ -81,14 +81,19 @@ class NesPyEngine:
             while ran[game] < count and not ended[game]:
                 ended[game] = self._frame(game, held[game])
                 ran[game] += 1
-            self.ram[game] = self._games[game].ram
+            self.ram[game] = self._console(game).ram
             if ran[game] == count:
                 observation[game] = self.observe(game)
         return ran, ended
 
+    def _console(self, game: int) -> SuperMarioBrosEnv:
+        if not self._games:
+            raise RuntimeError("This engine has been closed; make another one.")
+        return self._games[game]
+
     def _frame(self, game: int, byte: int) -> bool:
         """Do what ``step(byte)`` does to the game and return whether it has ended."""
-        env = self._games[game]
+        env = self._console(game)
         env._frame_advance(byte)
         if env._get_terminated():
             return True
@@ -97,15 +102,15 @@ class NesPyEngine:
 
     def screen(self, game: int) -> NDArray[np.uint8]:
         """Return a copy of one console's picture, ``uint8 [240, 256, 3]`` RGB."""
-        return self._games[game].observation("rgb_array_contiguous")
+        return self._console(game).observation("rgb_array_contiguous")
 
     def observe(self, game: int) -> NDArray[np.uint8]:
         """Return the grey ``uint8 [84, 84]`` of `screen`."""
-        return downsample(self._games[game].observation("grayscale", self._luma))
+        return downsample(self._console(game).observation("grayscale", self._luma))
 
     def save(self, game: int) -> Any:
         """Return a snapshot of one console; it lives in this process only."""
-        return _Snapshot(self._games[game].dump_state(), self._cartridges[game])
+        return _Snapshot(self._console(game).dump_state(), self._cartridges[game])
 
     def load(self, game: int, state: Any) -> None:
         """Put one console into a saved state.
@@ -115,9 +120,9 @@ class NesPyEngine:
         """
         if not isinstance(state, _Snapshot):
             raise ValueError("This is not a snapshot of the nes-py engine.")
-        self._games[game].load_state(state.state)
+        self._console(game).load_state(state.state)
         self._cartridges[game] = state.cartridge
-        self.ram[game] = self._games[game].ram
+        self.ram[game] = self._console(game).ram
 
     def close(self) -> None:
         """Free the consoles."""

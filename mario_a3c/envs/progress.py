@@ -13,6 +13,14 @@ from mario_a3c.envs.ram import Integers, Ram
 # Mario makes at most 3 pixels a frame; anything faster is a pipe, a loop or another map.
 GROUND_PER_FRAME = 4
 MOVE_PER_FRAME = 5
+STRIP = 16
+NUM_STRIPS = 512
+"""Strips of ground in a map, each `STRIP` pixels wide; the longest map has 400 of them."""
+
+
+def strip(x: Integers) -> Integers:
+    """Return the index of the strip of ground in which each x lies."""
+    return np.clip(x // STRIP, 0, NUM_STRIPS - 1)
 
 
 class Change(NamedTuple):
@@ -41,6 +49,8 @@ class Progress:
         score: ``int32 [B]`` points.
         furthest: ``int32 [B, 128]`` furthest x in each map, -1 where the game has not been.
         idle: ``int32 [B]`` decisions since the last new ground.
+        counted: ``bool [128, NUM_STRIPS]``, the strips of each map whose ground counts as new
+            ground, or None for all of it.
     """
 
     def __init__(self, num_games: int, frame_skip: int) -> None:
@@ -53,6 +63,7 @@ class Progress:
         self.score = np.zeros(num_games, dtype=np.int32)
         self.idle = np.zeros(num_games, dtype=np.int32)
         self.furthest = np.full((num_games, fields.NUM_AREAS), -1, dtype=np.int32)
+        self.counted: NDArray[np.bool_] | None = None
 
     def begin(
         self, games: NDArray[np.intp], ram: Ram, furthest: NDArray[np.int32] | None = None
@@ -83,9 +94,12 @@ class Progress:
         before = self.furthest[self._rows, area]
         entered = before < 0
         gain = np.where(entered, 0, x - before)
-        ground = np.clip(gain, 0, self._largest_ground)
+        fresh = entered | (gain > 0)
+        if self.counted is not None:
+            fresh &= self.counted[area, strip(x)]
+        ground = np.where(fresh, np.clip(gain, 0, self._largest_ground), 0)
         self.furthest[self._rows, area] = np.maximum(before, x)
-        self.idle = np.where(entered | (gain > 0), 0, self.idle + 1)
+        self.idle = np.where(fresh, 0, self.idle + 1)
 
         moved = x - self.x
         moved[np.abs(moved) > self._largest_move] = 0

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mario_a3c.envs import ram as fields
 from mario_a3c.envs.engine import OBSERVATION_SIZE, Engine
 from mario_a3c.envs.observation import show_buttons
-from mario_a3c.envs.progress import Progress
+from mario_a3c.envs.progress import NUM_STRIPS, Progress, strip
+from mario_a3c.envs.traces import Trace
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Replay:
         self._picture[0] = engine.observe(0)
         self.stack = np.repeat(self._seen(0), frame_stack, axis=0)
         self.progress.begin(np.zeros(1, dtype=np.intp), engine.ram)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The map in which Mario is, and the strip of its ground."""
+        return int(fields.area(self._engine.ram)[0]), int(strip(self.progress.x)[0])
 
     def decide(self, buttons: Sequence[int]) -> None:
         """Press one byte a frame for a decision."""
@@ -123,3 +130,25 @@ def starts_from_trace(
             starts.append(Start(state, replay.stack, furthest, bytes(buttons[:position])))
         replay.decide(buttons[position : position + frame_skip])
     return starts
+
+
+def ground_along(engine: Engine, ways: Sequence[Trace], frame_skip: int = 4) -> NDArray[np.bool_]:
+    """Return which ground some ways pass, ``bool [128, NUM_STRIPS]``, as `Progress` counts it.
+
+    A strip more to either side counts too. Where a wrong fork leads, no way has passed.
+
+    Args:
+        engine: any engine with the stage of the ways; its first console is used up.
+        ways: traces of that stage; each decision holds its buttons for ``frame_skip`` frames.
+        frame_skip: frames a decision.
+    """
+    passed = np.zeros((fields.NUM_AREAS, NUM_STRIPS), dtype=np.bool_)
+    for way in ways:
+        replay = Replay(engine, noops=way.noops, frame_skip=frame_skip)
+        for position in range(way.noops, len(way.buttons), frame_skip):
+            if replay.ended:
+                break
+            area, here = replay.place
+            passed[area, max(0, here - 1) : here + 2] = True
+            replay.decide(way.buttons[position : position + frame_skip])
+    return passed

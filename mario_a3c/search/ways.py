@@ -27,8 +27,9 @@ PATIENCE = 3.0
 
 
 def learns_from_ways(config: RunConfig) -> bool:
-    """Whether a run needs ways: it begins episodes along them, or imitates them."""
-    return config.is_mario and bool(config.start_fraction or config.imitation_coef)
+    """Whether a run needs ways: to begin episodes on them, imitate them or count their ground."""
+    uses = config.start_fraction or config.imitation_coef or config.ground_of_ways
+    return config.is_mario and bool(uses)
 
 
 def ways_file(folder: Path, config: RunConfig) -> Path:

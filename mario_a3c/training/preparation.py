@@ -51,7 +51,9 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
         engine, sentence = chosen_engine(config)
         config = dataclasses.replace(config, engine=engine)
         if learns_from_ways(config) and not config.paths and engine == "nes-py":
-            config = dataclasses.replace(config, start_fraction=0.0, imitation_coef=0.0)
+            config = dataclasses.replace(
+                config, start_fraction=0.0, imitation_coef=0.0, ground_of_ways=False
+            )
             sentence += " It finds no ways to learn from, which needs the native engine."
         _check_ways(config)
     spec = network_for(config)

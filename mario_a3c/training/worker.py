@@ -11,7 +11,7 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from mario_a3c.config import RunConfig
-from mario_a3c.envs.factory import make_env, set_training_starts
+from mario_a3c.envs.factory import make_env, prepare_training
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.noops import GradualNoops
@@ -128,7 +128,7 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
     def make() -> VectorEnv:
         env = make_env(config, num_envs=config.num_games, seed=seed)
         if isinstance(env, MarioVectorEnv):
-            set_training_starts(env, config)
+            prepare_training(env, config)
         return env
 
     return RolloutCollector(
