@@ -201,9 +201,15 @@ def test_a_killed_campaign_leaves_no_run_behind(tmp_path: Path) -> None:
 def test_a_campaign_gives_every_stage_a_turn_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     command = [sys.executable, "train.py", "--stages", "1-1,1-2", "--log-path", str(tmp_path)]
     command += ["--saved_path", str(tmp_path / "agents"), "--stage-hours", "0.003"]
-    subprocess.run([*command, "--hours", "0.005"], check=True)
-    subprocess.run([*command, "--hours", "0.005"], check=True)
-    records = json.loads((tmp_path / "campaign" / "campaign.json").read_text("utf-8"))
-    assert [record["turns"] for record in records] == [2, 2]
-    assert all(record["status"]["steps"] > 0 for record in records)
-    assert states(tmp_path / "campaign" / records[0]["run"])
+    command += ["--start-fraction", "0", "--imitation-coef", "0", "--hours", "0.015"]
+    turns = 0
+    for _ in range(2):
+        subprocess.run(command, check=True)
+        records = json.loads((tmp_path / "campaign" / "campaign.json").read_text("utf-8"))
+        before, turns = turns, sum(record["turns"] for record in records)
+        assert turns > before
+    assert [(record["world"], record["stage"]) for record in records] == [(1, 1), (1, 2)]
+    for record in records:
+        assert record["turns"]
+        newest = states(tmp_path / "campaign" / f"1-{record['stage']}-seed1")[0]
+        assert int(newest.stem.removeprefix("resume-")) > 0

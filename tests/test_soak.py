@@ -1,0 +1,102 @@
+"""What the soak calls well, and what it does not: on looks made up by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks.soak import VIDEOS_KEPT, Look, Sample, account
+
+NAMES = ("parent", "worker 0", "worker 1", "evaluation")
+END: dict[str, Any] = {
+    "status": 128 + signal.SIGTERM,
+    "broken": [],
+    "seen": {"states": 40, "videos": 40},
+}
+
+
+def looks(change: Callable[[Sample, float], Sample] = lambda sample, share: sample) -> list[Sample]:
+    """Return 100 looks, 10 s apart, at a run that stays as it is; ``share`` goes from 0 to 1."""
+    samples = []
+    for n in range(100):
+        time = 10.0 * n
+        processes = {
+            name: Look(pid, 900.0, 600.0, 16, 0.9 * time) for pid, name in enumerate(NAMES)
+        }
+        files = {"states": 3, "videos": VIDEOS_KEPT, "half-written": 0}
+        steps = [int(1000 * time), int(1000 * time)]
+        samples.append(change(Sample(time, 0.0, steps, processes, files, 45.0), n / 99))
+    return samples
+
+
+def test_a_run_that_stays_as_it_is_is_well() -> None:
+    text, good = account(looks(), END, warm_up=100.0)
+    assert good
+    assert "nothing grew, nothing slowed down" in text
+
+
+def look_changed(name: str, **figures: Callable[[float], Any]) -> Callable[[Sample, float], Sample]:
+    """Return what changes some figures of one process as time goes by."""
+
+    def change(sample: Sample, share: float) -> Sample:
+        new = {key: value(share) for key, value in figures.items()}
+        changed = dataclasses.replace(sample.processes[name], **new)
+        return dataclasses.replace(sample, processes={**sample.processes, name: changed})
+
+    return change
+
+
+def slower(sample: Sample, share: float) -> Sample:
+    return dataclasses.replace(
+        sample, steps=[int(steps * (1 - 0.2 * share)) for steps in sample.steps]
+    )
+
+
+def more_states(sample: Sample, share: float) -> Sample:
+    return dataclasses.replace(sample, files={**sample.files, "states": 3 + int(3 * share)})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            look_changed("worker 1", resident=lambda share: 900 + 60 * share),
+            "worker 1: resident grew",
+        ),
+        (look_changed("parent", proportional=lambda s: 600 + 60 * s), "parent: proportional grew"),
+        (look_changed("evaluation", descriptors=lambda s: 16 + int(2 * s)), "descriptors grew"),
+        (look_changed("worker 0", pid=lambda share: int(2 * share) + 7), "worker 0 was replaced"),
+        (slower, "speed fell"),
+        (more_states, "states at a time"),
+    ],
+)
+def test_what_grows_slows_down_or_is_replaced_is_told(
+    change: Callable[[Sample, float], Sample], told: str
+) -> None:
+    text, good = account(looks(change), END, warm_up=100.0)
+    assert not good
+    assert told in text.rpartition("Verdict: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ({"status": 1}, "it ended with status 1"),
+        ({"broken": ["resume-1.safetensors"]}, "resume-1.safetensors"),
+        ({"seen": {"states": 3, "videos": 40}}, "only 3 states were there in all"),
+    ],
+)
+def test_an_end_that_is_not_clean_and_files_that_do_not_rotate_are_told(
+    end: dict[str, Any], told: str
+) -> None:
+    text, good = account(looks(), {**END, **end}, warm_up=100.0)
+    assert not good
+    assert told in text
+
+
+def test_too_few_looks_say_nothing() -> None:
+    assert not account(looks()[:5], END, warm_up=0.0)[1]
