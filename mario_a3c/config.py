@@ -55,7 +55,8 @@ class RunConfig:
     stage: int = 1
     """Stage of that world, 1 to 4."""
     action_type: Annotated[str, _alias("--action-set")] = "simple"
-    """Button combinations the agent chooses from: right (5), simple (7), complex (12), pipes."""
+    """Button combinations the agent chooses from: right (5), simple (7), complex (12),
+    pipes (8: simple and "down", which leads into pipes)."""
     engine: str = "auto"
     """Emulator: native (fast, compiled at installation), nes-py, or auto: native if it is there."""
     reward: str = "ground"
@@ -244,7 +245,8 @@ class RunConfig:
     eval_greedy: bool = False
     """Take the likeliest action in all of them, instead of drawing it from the policy."""
     eval_interval: float = 15.0
-    """Shortest time in seconds between the beginnings of two evaluations."""
+    """Shortest time in seconds between the beginnings of two evaluations; each is followed by a
+    rest of 15 times its own length, unless it was good."""
     video_interval: float = 10.0
     """Minutes between two videos when nothing new was achieved; 0 records only achievements."""
 

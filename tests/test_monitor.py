@@ -56,6 +56,13 @@ def test_the_figures_of_workers_and_evaluations_become_curves(tmp_path: Path) ->
     assert value("evaluation_sampled/max_x") == 900
 
 
+def test_episodes_that_began_elsewhere_do_not_count_for_the_best_x(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, 0)
+    monitor.take(WorkerReport(0, [episode(500), episode(3161, began_elsewhere=1.0)], {}))
+    monitor.close()
+    assert monitor.furthest == 500
+
+
 def test_episodes_that_began_elsewhere_do_not_count_in_the_averages() -> None:
     assert averages([episode(500), episode(3161, 1.0, began_elsewhere=1.0)])["max_x"] == 500
     assert averages([]) == {}

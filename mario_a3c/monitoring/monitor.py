@@ -57,7 +57,7 @@ class Monitor:
             self._episodes.append(episode)
             if not episode.figures.get("began_elsewhere"):
                 self._recent.append(episode)
-            self.furthest = max(self.furthest, episode.figures.get("max_x", -math.inf))
+                self.furthest = max(self.furthest, episode.figures.get("max_x", -math.inf))
 
     def take_evaluation(self, evaluation: Evaluation) -> None:
         """Write the curves of an evaluation."""
