@@ -22,6 +22,7 @@ from rich.table import Table
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.native_engine import available
 from mario_a3c.envs.traces import Trace
+from mario_a3c.faults import RunError
 from mario_a3c.files import write_atomically
 from mario_a3c.search.searchers import Report, Searchers, Task
 from mario_a3c.stages import parse_stages
@@ -203,7 +204,7 @@ def explore(exploration: Exploration, display: Display) -> None:
 
     Raises:
         OSError: if a way cannot be written.
-        RuntimeError: if a searching process dies.
+        RunError: if the searching processes die too often.
     """
     count = min(exploration.options.processes, len(exploration.stages))
     with Searchers(count) as searchers:
@@ -260,8 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"A way could not be written: {error}.", file=sys.stderr)
         return BAD_INPUT
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
+    except RunError as error:
+        print(f"{error} --processes 1 needs the least.", file=sys.stderr)
         return MISSING_SOME
     finally:
         display.close()

@@ -145,6 +145,19 @@ def test_signals_of_the_terminal_reach_the_parent_only_even_while_a_child_starts
     assert exists(process)
 
 
+def test_signals_stay_withheld_when_the_first_process_of_all_is_started():
+    program = """
+from multiprocessing import resource_tracker
+from signal import SIG_BLOCK, pthread_sigmask
+from mario_a3c.training.processes import STOP_SIGNALS, signals_withheld
+with signals_withheld():
+    resource_tracker.ensure_running()  # as the start of a process does
+    print(set(STOP_SIGNALS) <= pthread_sigmask(SIG_BLOCK, []))
+"""
+    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
+    assert told.stdout == b"True\n"
+
+
 def test_when_the_parent_is_killed_its_children_are_gone_and_leave_nothing_in_shared_memory():
     before = set(os.listdir("/dev/shm"))
     parent = subprocess.Popen(

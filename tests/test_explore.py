@@ -8,6 +8,7 @@ import pytest
 from mario_a3c import explore, replay
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
 from mario_a3c.envs.traces import Trace
+from mario_a3c.search import searchers
 from mario_a3c.search.search import Search, Ways, _place_keys
 from mario_a3c.search.searchers import Searchers, Task
 from tests.mario import needs_native
@@ -92,26 +93,43 @@ def test_without_the_native_engine_it_says_why_it_cannot_search(tmp_path, monkey
     assert "needs the native engine: it is not here." in capsys.readouterr().err
 
 
-def test_the_death_of_a_searching_process_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
-    def die(searchers, task):
-        pipe = searchers._idle.pop()
-        searchers._processes[0].kill()
-        searchers._processes[0].join()
-        searchers._pipes = [pipe]
+def test_searching_processes_that_keep_dying_are_told_in_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(searchers, "MOST_DEATHS", 1)
+    give = Searchers._give
 
-    monkeypatch.setattr(Searchers, "give", die)
+    def give_and_kill(all_of_them, pipe, task, end):
+        give(all_of_them, pipe, task, end)
+        kill(all_of_them)
+
+    monkeypatch.setattr(Searchers, "_give", give_and_kill)
     assert run("--stages", "1-1", "--processes", 1, "--out", tmp_path) == 1
     error = capsys.readouterr().err
-    assert error.startswith("A searching process has died; ")
+    assert error.startswith("Searching processes died 2 times; is there enough memory?")
     assert error.count("\n") == 1
 
 
-def test_a_searching_process_that_died_idle_is_told_as_well():
-    with Searchers(1) as searchers:
-        searchers._processes[0].kill()
-        searchers._processes[0].join()
-        with pytest.raises(RuntimeError, match="has died"):
-            searchers.give(Task(1, 1, 0, b"", 1.0))
+def kill(all_of_them):
+    for searcher in all_of_them._searchers.values():
+        searcher.process.kill()
+        searcher.process.join()
+
+
+@pytest.mark.parametrize("when", ["idle", "busy"])
+def test_another_process_goes_on_with_what_a_dead_one_was_asked(when):
+    asked = Task(1, 4, 0, b"", 60.0)
+    with Searchers(1) as both:
+        if when == "busy":
+            both.give(asked)
+        kill(both)
+        if when == "idle":
+            both.give(asked)
+        told = []
+        while not (told and told[-1].done):
+            told += both.reports(timeout=60.0)
+        assert both.num_idle == 1
+    assert told[-1].best
+    assert told[-1].task.seed == asked.seed
+    assert 0 < told[-1].task.limit < asked.limit  # in the time that was left
 
 
 def test_the_same_seed_searches_the_same_way():

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from mario_a3c.checkpoint import load_agent
+from mario_a3c.search.ways import NUM_SEARCHES
 from mario_a3c.training.shared import STEPS, UPDATES
 from tests.disks import fill, small_disk
+from tests.mario import needs_native
 from tests.pipes import read_by_somebody
 from tests.runs import TrainRun
 
@@ -54,6 +56,33 @@ def test_sigterm_ends_a_run_within_seconds_with_one_clean_save(start):
     assert run.end(signal.SIGTERM) < ENDS_WITHIN
     assert run.process.returncode == 128 + signal.SIGTERM
     assert_one_clean_save(run)
+
+
+SEARCHERS = min(NUM_SEARCHES, os.cpu_count() or 1)
+SEARCH = ("--world", "3", "--stage", "4", "--imitation-coef", "0.1")
+
+
+@needs_native
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_that_looks_for_a_way(start, number):
+    run = start(*SEARCH, game="")
+    run.until_it_says("Looking for a way")
+    run.until(lambda: len(run.spawned()) == SEARCHERS)  # which are still being started
+    assert run.end(number) < ENDS_WITHIN
+    assert run.process.returncode == 128 + number
+    assert "Traceback" not in run.output
+    run.until(lambda: not run.children(), GONE_WITHIN)
+
+
+@needs_native
+def test_a_run_that_looks_for_a_way_goes_on_when_a_searching_process_is_killed(start):
+    run = start(*SEARCH, game="")
+    run.until(lambda: len(run.spawned()) == SEARCHERS)
+    before = set(run.spawned())
+    os.kill(min(before), signal.SIGKILL)
+    run.until(lambda: run.ended or set(run.spawned()) - before)
+    assert not run.ended, run.output
+    assert "Traceback" not in run.output
 
 
 def test_closing_the_terminal_ends_a_run_with_one_clean_save(start):

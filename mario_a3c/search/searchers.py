@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 
+from mario_a3c.faults import RunError
 from mario_a3c.search.search import Search
+from mario_a3c.training.processes import enter_child, signals_withheld
 
 REPORT_INTERVAL = 0.5
 """Seconds between two reports of a running search."""
-DIED = "A searching process has died; is there enough memory? --processes 1 needs the least."
+MOST_DEATHS = 3
+"""Deaths of searching processes that a search survives."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +62,32 @@ class Report:
     done: bool
 
 
+@dataclass
+class _Searcher:
+    """A process, what it was asked, and when it has to be done with that."""
+
+    process: BaseProcess
+    task: Task | None = None
+    end: float = 0.0
+
+
 class Searchers:
-    """A number of searching processes. They end with this object, and with the parent process."""
+    """A number of searching processes. They end with this object, and with the parent process.
+
+    Another one takes the place of one that dies, and goes on with its task from the beginning.
+    """
 
     def __init__(self, count: int) -> None:
         """Start ``count`` processes."""
-        context = get_context("spawn")
-        self._pipes: list[Connection] = []
-        self._processes = []
-        for _ in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs,), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
-        self._idle = list(self._pipes)
+        self._context = get_context("spawn")
+        self._searchers: dict[Connection, _Searcher] = {}
+        self._deaths = 0
+        try:
+            for _ in range(count):
+                self._start()
+        except BaseException:
+            self._end()
+            raise
 
     def __enter__(self) -> Searchers:
         """Use them."""
@@ -86,47 +100,75 @@ class Searchers:
         at: TracebackType | None,
     ) -> None:
         """End the processes, whatever they are doing."""
-        for process in self._processes:
-            process.terminate()
-            process.join()
+        self._end()
+
+    def _end(self) -> None:
+        for pipe, searcher in self._searchers.items():
+            searcher.process.kill()
+            searcher.process.join()
+            pipe.close()
+
+    def _start(self) -> Connection:
+        """Start a process that has nothing to do, and return what leads to it."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+        with signals_withheld():
+            process.start()
+            self._searchers[ours] = _Searcher(process)
+        theirs.close()
+        return ours
 
     @property
     def num_idle(self) -> int:
         """How many processes have nothing to do."""
-        return len(self._idle)
+        return sum(searcher.task is None for searcher in self._searchers.values())
 
     def give(self, task: Task) -> None:
-        """Let an idle process do something.
+        """Let an idle process do something."""
+        idle = (pipe for pipe, searcher in self._searchers.items() if searcher.task is None)
+        self._give(next(idle), task, time.monotonic() + task.limit)
 
-        Raises:
-            RuntimeError: if it has died.
-        """
-        try:
-            self._idle.pop().send(task)
-        except OSError:
-            raise RuntimeError(DIED) from None
+    def _give(self, pipe: Connection, task: Task, end: float) -> None:
+        self._searchers[pipe].task, self._searchers[pipe].end = task, end
+        with contextlib.suppress(OSError):  # it has died, which `reports` notices
+            pipe.send(task)
 
     def reports(self, timeout: float) -> Iterator[Report]:
         """Yield what the processes have told, after waiting for it at most ``timeout`` seconds.
 
         Raises:
-            RuntimeError: if a process has died.
+            RunError: if they die too often.
         """
-        for pipe in wait(self._pipes, timeout):
+        for pipe in wait(list(self._searchers), timeout):
             assert isinstance(pipe, Connection)
             try:
                 report: Report = pipe.recv()
             except (EOFError, OSError):
-                raise RuntimeError(DIED) from None
+                self._replace(pipe)
+                continue
             if report.done:
-                self._idle.append(pipe)
+                self._searchers[pipe].task = None
             yield report
+
+    def _replace(self, pipe: Connection) -> None:
+        """Let another process do what a dead one was asked, in the time that it had left."""
+        dead = self._searchers.pop(pipe)
+        dead.process.join()
+        pipe.close()
+        self._deaths += 1
+        if self._deaths > MOST_DEATHS:
+            raise RunError(
+                f"Searching processes died {self._deaths} times; is there enough memory?"
+            )
+        another = self._start()
+        if dead.task is not None:
+            left = max(0.0, dead.end - time.monotonic())
+            self._give(another, replace(dead.task, limit=left), dead.end)
 
 
 def _serve(pipe: Connection) -> None:
     """Do one task after another, until the parent is gone."""
-    # Ctrl-C reaches every process of a terminal; the parent deals with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    enter_child()
     try:
         while True:
             _search(pipe.recv(), pipe)

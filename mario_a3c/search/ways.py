@@ -57,7 +57,7 @@ def provide_ways(
         interrupted: asked often; true ends the search with nothing written.
 
     Raises:
-        RunError: no way was found, or it cannot be written.
+        RunError: no way was found, the search keeps dying, or the way cannot be written.
     """
     folder = Path(config.paths)
     file = ways_file(folder, config)
@@ -107,6 +107,9 @@ def find_ways(
         count: how many ways; they are fewer where the others take much longer than the first.
         longest: seconds after which a search without a way is given up.
         shortening: seconds for which each way that was found is made shorter.
+
+    Raises:
+        RunError: if the searching processes die too often.
     """
     seeds = range(seed * count, (seed + 1) * count)
     waiting = deque(Task(world, stage, seed, b"", longest, allowed) for seed in seeds)
