@@ -1,10 +1,11 @@
 """What child processes do in the tests of children: light, so that they start in no time."""
 
 import os
+import re
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
 
 from mario_a3c.faults import RunError
 
@@ -51,8 +52,14 @@ def report_signals(pipe: Connection) -> None:
     report_and_wait("waiting", pipe)
 
 
-def hold_children(number: int, *_: Any) -> None:
-    """Be a parent of some children that wait, print their process numbers, and wait."""
+def report_and_hang(pipe: Connection) -> None:
+    """Tell our process number, and be inside C code that lets no other thread run."""
+    pipe.send(os.getpid())
+    re.match("(a+)+$", "a" * 60 + "b")
+
+
+def hold_children(number: int, deed: Callable[..., None] = report_signals) -> None:
+    """Be a parent of some children that do something, print what they report, and wait."""
     from mario_a3c.training.children import Children
 
     def show(report: object) -> None:
@@ -60,6 +67,6 @@ def hold_children(number: int, *_: Any) -> None:
 
     children = Children(show)
     for index in range(number):
-        children.start(f"child {index}", report_signals, tuple)
+        children.start(f"child {index}", deed, tuple)
     while True:
         children.listen(1.0)

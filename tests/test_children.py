@@ -158,14 +158,19 @@ with signals_withheld():
     assert told.stdout == b"True\n"
 
 
-def test_when_the_parent_is_killed_its_children_are_gone_and_leave_nothing_in_shared_memory():
-    before = set(os.listdir("/dev/shm"))
-    parent = subprocess.Popen(
-        [sys.executable, "-c", "from tests.deeds import *; hold_children(2)"],
+def parent_of_children(words: str) -> subprocess.Popen[str]:
+    """Start a process that has children of its own and prints what they say."""
+    return subprocess.Popen(
+        [sys.executable, "-c", f"from tests.deeds import *; hold_children({words})"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     )
+
+
+def test_when_the_parent_is_killed_its_children_are_gone_and_leave_nothing_in_shared_memory():
+    before = set(os.listdir("/dev/shm"))
+    parent = parent_of_children("2")
     assert parent.stdout is not None
     lines = [parent.stdout.readline().strip() for _ in range(4)]
     children = [int(line) for line in lines if line != "waiting"]
@@ -177,3 +182,27 @@ def test_when_the_parent_is_killed_its_children_are_gone_and_leave_nothing_in_sh
     while any(map(exists, children)) or not set(os.listdir("/dev/shm")) <= before:
         assert time.monotonic() - begun < GONE_WITHIN
         time.sleep(0.05)
+
+
+def test_a_child_that_hangs_in_foreign_code_is_gone_when_its_parent_is_killed():
+    with parent_of_children("1, report_and_hang") as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        begun = processor_time(child)
+        while processor_time(child) < begun + 0.1:  # it has begun
+            time.sleep(0.01)
+        parent.kill()
+    killed = time.monotonic()
+    try:
+        while exists(child):
+            assert time.monotonic() - killed < GONE_WITHIN
+            time.sleep(0.05)
+    finally:
+        if exists(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def processor_time(process: int) -> float:
+    """Return the seconds that a process has computed."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")

@@ -44,18 +44,31 @@ def enter_child() -> None:
 
     Ctrl-C reaches every process of a terminal, and other signals every process of a service; only
     the parent acts on them, and tells the children through shared memory. A child whose parent has
-    died ends at once, whatever it is doing: orphaned workers would run for ever.
+    died ends at once, whatever it is doing: orphaned workers would run for ever. A thread sees to
+    that; on Linux the kernel does too, for a child inside foreign code that lets no thread run. It
+    looks at the thread that started the child, so the main thread has to.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
-
-
-def _end_with_parent() -> None:
     parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
+    if parent is None:
+        return
+    _have_kernel_send(signal.SIGKILL)
+    if os.getppid() != parent.pid:  # it died before we asked
         os._exit(1)
+    threading.Thread(
+        target=_end_with, args=(parent.sentinel,), name="parent watch", daemon=True
+    ).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _have_kernel_send(number: signal.Signals) -> None:
+    if _prctl is not None:
+        _prctl(PR_SET_PDEATHSIG, int(number))
 
 
 def stop_with_parent() -> None:
@@ -64,8 +77,7 @@ def stop_with_parent() -> None:
     For programs that are started as such and cannot watch their parent. Linux only; elsewhere
     nothing happens.
     """
-    if _prctl is not None:
-        _prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    _have_kernel_send(signal.SIGTERM)
 
 
 @contextmanager
