@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe, Process
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mario_a3c.faults import RunError
-from mario_a3c.training.children import MOST_DEATHS, Children
+from mario_a3c.training import children
+from mario_a3c.training.children import MOST_DEATHS, Child, Children, seconds_that_count
 from tests import deeds
 
 ROOT = Path(__file__).parent.parent
@@ -119,6 +121,31 @@ def test_a_child_that_is_ended_for_a_reason_is_replaced_with_that_reason(family)
     assert family.said[0].startswith("worker 0 was ended: its environment hung; another")
 
 
+@pytest.mark.parametrize("hang_limit", [1.0, 60.0, 300.0, 3600.0])
+def test_a_child_that_hangs_again_and_again_ends_the_run_whatever_the_hang_limit_is(
+    hang_limit, monkeypatch
+):
+    clock = [0.0]
+    monkeypatch.setattr(children.time, "monotonic", lambda: clock[0])
+    family = Children(print, hang_limit)
+    monkeypatch.setattr(family, "start", lambda *_: None)  # it hangs as well
+    pipe, _ = Pipe(duplex=False)
+    dead = Child("worker 0", deeds.report_and_return, tuple, Process(), pipe, ended=True)
+    family._children["worker 0"] = dead
+    said: list[str] = []
+    for _ in range(MOST_DEATHS):
+        clock[0] += 1.5 * hang_limit
+        family.replace_dead(said.append)
+    clock[0] += 1.5 * hang_limit
+    with pytest.raises(RunError, match=r"^Processes died 6 times within \d+ minutes; "):
+        family.replace_dead(said.append)
+
+
+def test_deaths_long_ago_do_not_count():
+    assert seconds_that_count(1.0) == seconds_that_count(60.0) == 600.0
+    assert seconds_that_count(90.0) == 900.0
+
+
 def test_stopping_ends_who_does_not_finish_in_time_and_takes_what_others_say(family):
     start(family, "slow", deeds.report_and_wait, "never done")
     start(family, "quick", deeds.report_and_return, "done")
@@ -173,13 +200,13 @@ def test_when_the_parent_is_killed_its_children_are_gone_and_leave_nothing_in_sh
     parent = parent_of_children("2")
     assert parent.stdout is not None
     lines = [parent.stdout.readline().strip() for _ in range(4)]
-    children = [int(line) for line in lines if line != "waiting"]
-    assert len(children) == 2
-    assert all(exists(child) for child in children)
+    numbers = [int(line) for line in lines if line != "waiting"]
+    assert len(numbers) == 2
+    assert all(exists(number) for number in numbers)
     parent.kill()
     parent.wait()
     begun = time.monotonic()
-    while any(map(exists, children)) or not set(os.listdir("/dev/shm")) <= before:
+    while any(map(exists, numbers)) or not set(os.listdir("/dev/shm")) <= before:
         assert time.monotonic() - begun < GONE_WITHIN
         time.sleep(0.05)
 

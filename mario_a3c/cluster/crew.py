@@ -20,7 +20,7 @@ from mario_a3c.config import RunConfig
 from mario_a3c.faults import RunError
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.search.ways import content_of_ways
-from mario_a3c.training.children import MOST_DEATHS, WITHIN
+from mario_a3c.training.children import MOST_DEATHS, seconds_that_count
 
 
 @dataclass(frozen=True)
@@ -164,11 +164,11 @@ class Crew:
             if member.node.id not in {node.id for node in living_nodes()}:
                 self._say(f"worker {member.number} was lost with its machine, {member.node.host}.")
                 continue
-            now = time.monotonic()
-            self._deaths = [at for at in self._deaths if now - at < WITHIN] + [now]
+            now, within = time.monotonic(), seconds_that_count(self._config.hang_limit)
+            self._deaths = [at for at in self._deaths if now - at < within] + [now]
             if len(self._deaths) > MOST_DEATHS:
                 raise RunError(
-                    f"Workers died {len(self._deaths)} times within {WITHIN / 60:.0f} minutes; "
+                    f"Workers died {len(self._deaths)} times within {within / 60:.0f} minutes; "
                     f"the last time, worker {member.number} {reason}"
                 )
             self._say(f"worker {member.number} {reason}; another one takes its place.")

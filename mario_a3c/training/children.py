@@ -19,7 +19,16 @@ from mario_a3c.faults import Failure, RunError
 from mario_a3c.training.processes import run_child, signals_withheld
 
 MOST_DEATHS, WITHIN = 5, 600.0
-"""Deaths that a run survives within so many seconds."""
+"""Deaths that a run survives within so many seconds, or longer (see `seconds_that_count`)."""
+
+
+def seconds_that_count(hang_limit: float) -> float:
+    """Return within how many seconds a run survives no more than `MOST_DEATHS`.
+
+    One child that hangs again and again, and is ended after ``hang_limit`` seconds each time, must
+    get to one death more than that, even if it plays for a while in between.
+    """
+    return max(WITHIN, 2 * MOST_DEATHS * hang_limit)
 
 
 @dataclass
@@ -63,10 +72,12 @@ class Children:
 
     Args:
         take: called with everything that they send.
+        hang_limit: seconds after which one that hangs is killed.
     """
 
-    def __init__(self, take: Callable[[Any], None]) -> None:
+    def __init__(self, take: Callable[[Any], None], hang_limit: float = 0.0) -> None:
         self._take = take
+        self._within = seconds_that_count(hang_limit)
         self._children: dict[str, Child] = {}
         self._deaths: list[float] = []
         self._context = get_context("spawn")
@@ -136,11 +147,11 @@ class Children:
             if child.failure is not None and child.failure.final:
                 raise RunError(f"{child.name}: {child.failure.text}.")
             now = time.monotonic()
-            self._deaths = [at for at in self._deaths if now - at < WITHIN] + [now]
+            self._deaths = [at for at in self._deaths if now - at < self._within] + [now]
             if len(self._deaths) > MOST_DEATHS:
                 raise RunError(
-                    f"Processes died {len(self._deaths)} times within {WITHIN / 60:.0f} minutes; "
-                    f"the last time, {child.epitaph()}."
+                    f"Processes died {len(self._deaths)} times within {self._within / 60:.0f} "
+                    f"minutes; the last time, {child.epitaph()}."
                 )
             say(f"{child.epitaph()}; another one takes its place.")
             self.start(child.name, child.target, child.arguments)

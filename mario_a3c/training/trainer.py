@@ -189,7 +189,7 @@ class Trainer:
             RunError: the run cannot go on, or its last state could not be saved.
         """
         self.shared.share()
-        children = Children(partial(self._take, monitor))
+        children = Children(partial(self._take, monitor), self.config.hang_limit)
         begun = last = saved = curves = time.monotonic()
         earlier = self.seconds
         try:
