@@ -156,7 +156,7 @@ class TrainRun:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the newest resume state, which must be sound."""
         tensors, metadata, passed_over = load_state(self.folder)
-        assert passed_over == []
+        assert not passed_over
         return tensors, metadata
 
     def saved_steps(self) -> list[int]:

@@ -1,5 +1,6 @@
 """The resume states of a run: the newest good one counts, and a full disk costs none of them."""
 
+import errno
 import itertools
 import os
 import pickle
@@ -13,8 +14,11 @@ import torch
 from mario_a3c.benchmark.mario import means_of
 from mario_a3c.checkpoint import LARGEST_FILE, CheckpointError, to_bytes
 from mario_a3c.config import RunConfig
-from mario_a3c.training.resume import changed_settings, load_state, save_state, states
+from mario_a3c.training.resume import BROKEN, changed_settings, load_state, save_state, states
+from mario_a3c.training.shared import STEPS
+from mario_a3c.training.trainer import Trainer
 from tests.disks import largest_file, make_read_only, small_disk
+from tests.small import SPEC, small_config
 
 
 def save(folder: Path, step: int, size: int = 10, keep: int = 3) -> None:
@@ -31,7 +35,7 @@ def test_the_newest_state_comes_back(tmp_path):
         tensors, metadata, passed_over = load_state(tmp_path)
         assert torch.equal(tensors["weights"], torch.full((10,), float(step)))
         assert metadata == {"step": step}
-        assert passed_over == []
+        assert not passed_over
 
 
 def test_only_the_last_states_are_kept_and_nothing_else_is_touched(tmp_path):
@@ -52,8 +56,8 @@ def test_a_broken_state_is_passed_over_for_the_one_before_and_that_is_said(tmp_p
         states(tmp_path)[0].write_bytes(content[:length])
         _, metadata, passed_over = load_state(tmp_path)
         assert metadata == {"step": 1}
-        assert len(passed_over) == 1
-        assert str(states(tmp_path)[0]) in passed_over[0]
+        assert list(passed_over) == states(tmp_path)[:1]
+        assert str(states(tmp_path)[0]) in passed_over[states(tmp_path)[0]]
 
 
 def test_a_folder_without_a_good_state_is_refused(tmp_path):
@@ -100,6 +104,63 @@ def test_a_disk_that_becomes_read_only_leaves_the_states_and_is_told_as_such(tmp
         assert saved_steps(disk) == [2, 1]
 
 
+def begin(folder: Path, keep: int) -> Trainer:
+    """Return a run that learns from small pictures, begun in a folder."""
+    return Trainer(small_config(keep=keep), SPEC, folder)
+
+
+def begin_with_a_broken_state(folder: Path, steps: tuple[int, ...]) -> Path:
+    """Save a run's states at rising steps, break the last one, and return that one's path."""
+    trainer = begin(folder, keep=len(steps))
+    for step in steps:
+        trainer.shared.counters[0, STEPS] = step
+        trainer.save()
+    newest = states(folder)[0]
+    newest.write_bytes(b"lost")
+    return newest
+
+
+def test_a_run_resumed_from_before_a_broken_state_keeps_what_it_saves(tmp_path):
+    broken = begin_with_a_broken_state(tmp_path, (2000, 3000))
+    trainer = begin(tmp_path, keep=1)
+    trainer.restore()
+    assert trainer.shared.steps == 2000
+    trainer.save()
+    assert saved_steps(tmp_path) == [2000]
+    assert broken.with_name(broken.name + BROKEN).read_bytes() == b"lost"
+    trainer.shared.counters[0, STEPS] = 2500
+    trainer.save()
+    assert saved_steps(tmp_path) == [2500]
+
+
+def test_a_run_resumed_from_before_a_broken_state_keeps_the_good_one_on_a_full_disk(
+    tmp_path, monkeypatch
+):
+    begin_with_a_broken_state(tmp_path, (1000, 2000, 3000))
+    trainer = begin(tmp_path, keep=3)
+    trainer.restore()
+
+    def no_room(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mario_a3c.training.resume.write_atomically", no_room)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            trainer.save()
+    assert saved_steps(tmp_path) == [2000]
+    begin(tmp_path, keep=3).restore()
+
+
+def test_a_broken_state_that_cannot_be_renamed_does_not_end_the_resume(tmp_path):
+    broken = begin_with_a_broken_state(tmp_path, (2000, 3000))
+    (broken.with_name(broken.name + BROKEN) / "in the way").mkdir(parents=True)
+    trainer = begin(tmp_path, keep=1)
+    trainer.restore()
+    trainer.save()
+    assert saved_steps(tmp_path) == [3000, 2000]
+    begin(tmp_path, keep=1).restore()
+
+
 def save_until_call(number: int, folder: Path) -> None:
     """Save a state, and be gone right before so many calls of the operating system were made."""
     calls = itertools.count()
@@ -126,7 +187,7 @@ def test_a_run_that_is_gone_before_any_call_of_a_save_leaves_the_last_state_or_t
             save_until_call(call, folder)
         _, status = os.waitpid(child, 0)
         _, metadata, passed_over = load_state(folder)
-        assert passed_over == []
+        assert not passed_over
         assert len(states(folder)) >= 2
         found.append(metadata["step"])
         if status == 0:
@@ -148,9 +209,9 @@ def test_a_state_from_elsewhere_is_believed_no_more_than_an_agent(tmp_path):
     newer = tmp_path / "resume-000000000002.safetensors"
 
     def reason() -> str:
-        _, metadata, (sentence,) = load_state(tmp_path)
+        _, metadata, passed_over = load_state(tmp_path)
         assert metadata == {"step": 1}
-        return sentence
+        return passed_over[newer]
 
     newer.write_bytes(pickle.dumps(Bomb()))
     assert "no header of ours" in reason()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from mario_a3c.config import RunConfig
 from mario_a3c.files import write_atomically
 
 PATTERN = "resume-*.safetensors"
+BROKEN = ".broken"
+"""What is added to the name of a state that was passed over, so that it is one no longer."""
 NO_MATTER = (
     "hours",
     "stages",
@@ -51,7 +55,7 @@ def save_state(
             raise
         _delete(spare)
         write_atomically(path, content)
-    _delete(states(folder)[keep:])
+    _delete([old for old in states(folder)[keep:] if old != path])
 
 
 def changed_settings(then: RunConfig, now: RunConfig) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def earlier_settings(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     return list(earlier)
 
 
-def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[Path, str]]:
     """Read the newest state that can be read.
 
     Returns:
@@ -86,17 +90,28 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[st
     Raises:
         CheckpointError: none can be read.
     """
-    passed_over: list[str] = []
+    passed_over: dict[Path, str] = {}
     for path in states(folder):
         try:
             tensors, metadata = read_tensors(path)
         except CheckpointError as error:
-            passed_over.append(str(error))
+            passed_over[path] = str(error)
         else:
             return tensors, metadata, passed_over
     if passed_over:
-        raise CheckpointError(passed_over[0])
+        raise CheckpointError(next(iter(passed_over.values())))
     raise CheckpointError(f"There is no run to resume in {folder}: it has no {PATTERN}.")
+
+
+def set_aside(paths: Iterable[Path]) -> None:
+    """Rename states that were passed over, so that none of them counts as the newest.
+
+    Otherwise saving would keep them, and delete the good ones behind them. What cannot be renamed
+    stays, and the run goes on all the same.
+    """
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.replace(path.with_name(path.name + BROKEN))
 
 
 def _delete(paths: list[Path]) -> None:

@@ -34,6 +34,7 @@ from mario_a3c.training.resume import (
     earlier_settings,
     load_state,
     save_state,
+    set_aside,
 )
 from mario_a3c.training.shared import COLUMNS, FAULTS, STEPS, Shared
 from mario_a3c.training.worker import WorkerReport, train_in_memory
@@ -88,7 +89,7 @@ class Trainer:
             CheckpointError: there is none, or it is of another kind of run.
         """
         tensors, metadata, passed_over = load_state(self.folder)
-        for sentence in passed_over:
+        for sentence in passed_over.values():
             self.notices.say(f"{sentence} The state before it is taken.")
         shared = self.shared
         # Another number of workers may go on: what was counted so far stands in the first row.
@@ -120,6 +121,7 @@ class Trainer:
         changed = changed_settings(RunConfig.from_dict(metadata["config"]), self.config)
         if changed:
             self.earlier.append({"steps": shared.steps, "settings": changed})
+        set_aside(passed_over)
 
     def _stored(
         self, tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype
