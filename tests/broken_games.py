@@ -88,6 +88,15 @@ class NanReward(Game):
         return observation, math.nan if self.broken else reward, terminated, truncated, info
 
 
+class HugeReward(Game):
+    """Pays now and then what is finite in double precision, but not in single."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Go on."""
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, 1e39 if self.broken else reward, terminated, truncated, info
+
+
 class AlwaysNanReward(Game):
     """Pays nothing but NaN."""
 

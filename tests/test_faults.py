@@ -124,7 +124,11 @@ def test_a_game_that_always_raises_ends_the_run_with_its_own_message(game, messa
 
 @pytest.mark.parametrize(
     ("game", "message"),
-    [("NanReward", "reward nan"), ("InfiniteObservation", "observation inf")],
+    [
+        ("NanReward", "reward nan"),
+        ("HugeReward", "reward 1e+39"),
+        ("InfiniteObservation", "observation inf"),
+    ],
 )
 def test_a_rollout_with_numbers_that_are_not_finite_is_dropped_counted_and_told(game, message):
     run = Run(game)

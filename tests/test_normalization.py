@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mario_a3c.checkpoint import load_agent, save_agent
+from mario_a3c.faults import NotFiniteError
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.normalization import (
     Normalizer,
@@ -33,6 +34,16 @@ def test_statistics_of_workers_merge_to_those_of_all_their_batches(batches):
     assert (merged[0].numpy() == len(samples)).all()
     np.testing.assert_allclose(merged[1].numpy(), samples.mean(0), rtol=1e-12)
     np.testing.assert_allclose(merged[2].numpy() / len(samples), samples.var(0), atol=1e-9)
+
+
+def test_what_is_not_finite_is_not_counted():
+    row = torch.zeros((3, 1), dtype=torch.float64)
+    count_samples(row, torch.tensor([[1.0], [2.0]]))
+    before = row.clone()
+    for number in (torch.nan, torch.inf, 1e200):  # the square of the last is infinite
+        with pytest.raises(NotFiniteError, match="not finite"):
+            count_samples(row, torch.tensor([[3.0], [number]], dtype=torch.float64))
+        assert torch.equal(row, before)
 
 
 def test_normalised_observations_have_mean_0_and_deviation_1():

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from mario_a3c.benchmark.mario import means_of
-from mario_a3c.checkpoint import LARGEST_FILE, CheckpointError, to_bytes
+from mario_a3c.checkpoint import LARGEST_FILE, CheckpointError, read_tensors, to_bytes
 from mario_a3c.config import RunConfig
+from mario_a3c.faults import RunError
 from mario_a3c.training.resume import BROKEN, changed_settings, load_state, save_state, states
 from mario_a3c.training.shared import STEPS
 from mario_a3c.training.trainer import Trainer
@@ -159,6 +160,44 @@ def test_a_broken_state_that_cannot_be_renamed_does_not_end_the_resume(tmp_path)
     trainer.save()
     assert saved_steps(tmp_path) == [3000, 2000]
     begin(tmp_path, keep=1).restore()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name", "number"),
+    [
+        ("adam", "counters", -1),
+        ("adam", "statistics", -1),
+        ("adam", "statistics", 1e308),  # finite in each row, but not what they come to
+        ("adam", "optimizer.step", -1),
+        ("adam", "optimizer.exp_avg_sq", -1),
+        ("rmsprop", "optimizer.step", -1),
+        ("rmsprop", "optimizer.square_avg", -1),
+    ],
+)
+def test_numbers_in_a_state_that_no_run_can_come_to_are_refused(tmp_path, optimizer, name, number):
+    config = small_config(optimizer=optimizer)
+    Trainer(config, SPEC, tmp_path).save()
+    (path,) = states(tmp_path)
+    tensors, metadata = read_tensors(path)
+    tensors[name].fill_(number)
+    path.write_bytes(to_bytes(tensors, metadata))
+    trainer = Trainer(config, SPEC, tmp_path)
+    before = trainer.shared.weights.clone()
+    with pytest.raises(CheckpointError, match="counts what cannot be counted"):
+        trainer.restore()
+    assert torch.equal(trainer.shared.weights, before)
+
+
+@pytest.mark.parametrize("name", ["weights", "statistics", "exp_avg", "exp_avg_sq"])
+def test_what_is_not_finite_is_not_saved(tmp_path, name):
+    trainer = begin(tmp_path, keep=1)
+    trainer.save()
+    parts = {"weights": trainer.shared.weights, "statistics": trainer.shared.statistics}
+    (parts | trainer.shared.optimizer_state)[name].view(-1)[0] = torch.inf
+    trainer.shared.counters[0, STEPS] = 1
+    with pytest.raises(RunError, match=f"The shared {name} are not all finite"):
+        trainer._try_to_save()
+    assert saved_steps(tmp_path) == [0]
 
 
 def save_until_call(number: int, folder: Path) -> None:

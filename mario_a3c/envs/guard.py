@@ -35,7 +35,7 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
 
         Raises:
             GameError: the games raised something.
-            NotFiniteError: an observation holds a NaN or an infinity.
+            NotFiniteError: an observation holds a NaN, or what single precision has no number for.
         """
         observation, infos = self._enter("reset", self.env.reset, **settings)
         _check_finite("observation", observation)
@@ -46,7 +46,8 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
 
         Raises:
             GameError: the games raised something.
-            NotFiniteError: an observation or a reward holds a NaN or an infinity.
+            NotFiniteError: an observation or a reward holds a NaN, or what single precision has no
+                number for.
         """
         observation, rewards, terminated, truncated, infos = self._enter(
             "step", self.env.step, actions
@@ -68,6 +69,10 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
 
 
 def _check_finite(what: str, numbers: NDArray[Any]) -> None:
-    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
-        culprit = numbers[~np.isfinite(numbers)][0]
-        raise NotFiniteError(f"the environment gave {what} {culprit}")
+    """Refuse what is not finite in single precision, in which everything is learned from."""
+    if numbers.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(numbers.astype(np.float32, copy=False))
+    if not finite.all():
+        raise NotFiniteError(f"the environment gave {what} {numbers[~finite][0]}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mario_a3c.faults import NotFiniteError
+
 COUNT, MEAN, SQUARES = range(3)
 """Rows of the statistics of K quantities."""
 LIMIT = 10.0
@@ -38,8 +40,15 @@ def merge(statistics: Tensor) -> Tensor:
 
 
 def count_samples(row: Tensor, samples: Tensor) -> None:
-    """Add ``[N, K]`` samples to the statistics ``[3, K]`` of a worker, in place."""
-    row.copy_(merge(torch.stack([row, statistics_of(samples).to(row.device)])))
+    """Add ``[N, K]`` samples to the statistics ``[3, K]`` of a worker, in place.
+
+    Raises:
+        NotFiniteError: the statistics would not be finite; they stay as they were.
+    """
+    merged = merge(torch.stack([row, statistics_of(samples).to(row.device)]))
+    if not merged.isfinite().all():
+        raise NotFiniteError("the statistics of what is normalised are not finite")
+    row.copy_(merged)
 
 
 def deviation(statistics: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from mario_a3c.faults import Notice, RunError
 from mario_a3c.files import FolderLock, remove_temporaries, write_atomically
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
-from mario_a3c.learning.normalization import merge, statistics_size
+from mario_a3c.learning.normalization import COUNT, SQUARES, merge, statistics_size
 from mario_a3c.learning.optim import make_state
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.monitor import Monitor
@@ -44,6 +44,10 @@ GRACE, PATIENCE = 5.0, 60.0
 """Seconds that children get to finish: the evaluation, and all in a run that is interrupted;
 and the workers of a run that has done its steps, whose last update belongs to it."""
 EVALUATION = "evaluation"
+MOST_EPISODES, MOST_SPAWNED = 2**63, 2**40
+"""Fewer than so many a state may claim; seeds are made of the processes that were spawned."""
+NOT_NEGATIVE = {"optimizer.step", "optimizer.exp_avg_sq", "optimizer.square_avg"}
+"""Parts of an optimizer's state that are counts, or means of squares."""
 
 
 class Trainer:
@@ -105,19 +109,23 @@ class Trainer:
         }
         try:
             self.seconds = float(metadata["seconds"])
-            self.episodes = int(metadata["episodes"])
+            self.episodes = _count(metadata["episodes"], MOST_EPISODES)
             self.best_score = float(metadata["best_score"])
-            self._spawned = int(metadata["spawned"])
+            self._spawned = _count(metadata["spawned"], MOST_SPAWNED)
             self.earlier = earlier_settings(metadata)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"The state in {self.folder} lacks {error}.") from error
-        sound = 0 <= self.seconds < math.inf and not math.isnan(self.best_score)
-        if not (sound and (counters >= 0).all() and self._spawned >= 0):
+        counted = merge(statistics)
+        not_negative = [counters, statistics[:, [COUNT, SQUARES]]]
+        not_negative += [part for name, part in stored.items() if name in NOT_NEGATIVE]
+        sound = 0 <= self.seconds < math.inf and self.best_score < math.inf
+        sound = sound and bool(counted.isfinite().all())
+        if not (sound and all((part >= 0).all() for part in not_negative)):
             raise CheckpointError(f"The state in {self.folder} counts what cannot be counted.")
         for name, part in parts.items():
             part.copy_(stored[name])
         shared.counters[0] = counters.sum(0)
-        shared.statistics[0] = merge(statistics)
+        shared.statistics[0] = counted
         changed = changed_settings(RunConfig.from_dict(metadata["config"]), self.config)
         if changed:
             self.earlier.append({"steps": shared.steps, "settings": changed})
@@ -238,10 +246,15 @@ class Trainer:
         """Save, or say why that was not possible; return whether it was.
 
         Raises:
-            RunError: the weights are broken, and must not take the place of good ones.
+            RunError: what was learned is broken, and must not take the place of what is not.
         """
-        if not self.shared.weights.isfinite().all():
-            raise RunError("The shared weights are not all finite; the states before are intact.")
+        shared = self.shared
+        learned = {"weights": shared.weights, "statistics": shared.statistics}
+        for name, part in (learned | shared.optimizer_state).items():
+            if not part.isfinite().all():
+                raise RunError(
+                    f"The shared {name} are not all finite; the states before are intact."
+                )
         try:
             self.save()
         except OSError as error:
@@ -329,3 +342,14 @@ class Trainer:
 
 def _name(worker: int) -> str:
     return f"worker {worker}"
+
+
+def _count(value: object, limit: int) -> int:
+    """Return a stored count.
+
+    Raises:
+        ValueError: it is no whole number from 0 to below the limit.
+    """
+    if not (isinstance(value, int) and 0 <= value < limit):
+        raise ValueError(f"a whole number from 0 to below {limit} where it has {value!r:.40}")
+    return value
