@@ -241,7 +241,7 @@ def broken_files(folder: Path) -> list[str]:
     """Return what a run that has ended left behind and should not have."""
     broken = [path.name for path in folder.rglob(f"*{TEMPORARY}")]
     try:
-        broken += load_state(folder)[2]
+        broken += load_state(folder)[2].values()
     except CheckpointError as error:
         broken.append(str(error))
     return broken

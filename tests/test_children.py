@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from mario_a3c.faults import RunError
-from mario_a3c.training import children
 from mario_a3c.training.children import MOST_DEATHS, Child, Children, seconds_that_count
 from tests import deeds
 
@@ -126,7 +125,7 @@ def test_a_child_that_hangs_again_and_again_ends_the_run_whatever_the_hang_limit
     hang_limit, monkeypatch
 ):
     clock = [0.0]
-    monkeypatch.setattr(children.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("mario_a3c.training.children.time.monotonic", lambda: clock[0])
     family = Children(print, hang_limit)
     monkeypatch.setattr(family, "start", lambda *_: None)  # it hangs as well
     pipe, _ = Pipe(duplex=False)

@@ -10,7 +10,7 @@ from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_r
 from mario_a3c.envs.traces import Trace
 from mario_a3c.search import searchers
 from mario_a3c.search.search import Search, Ways, _place_keys
-from mario_a3c.search.searchers import Searchers, Task
+from mario_a3c.search.searchers import Report, Searchers, Task
 from tests.mario import needs_native
 
 pytestmark = needs_native
@@ -123,7 +123,7 @@ def test_another_process_goes_on_with_what_a_dead_one_was_asked(when):
         kill(both)
         if when == "idle":
             both.give(asked)
-        told = []
+        told: list[Report] = []
         while not (told and told[-1].done):
             told += both.reports(timeout=60.0)
         assert both.num_idle == 1

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.soak import VIDEOS_KEPT, Look, Sample, account
+from benchmarks.soak import Look, Sample, account
+from mario_a3c.training.recording import KEEP as VIDEOS_KEPT
 
 NAMES = ("parent", "worker 0", "worker 1", "evaluation")
 END: dict[str, Any] = {
