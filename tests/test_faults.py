@@ -196,7 +196,7 @@ def batch_of(learner: Learner) -> Any:
 )
 def test_an_update_that_is_not_finite_does_not_reach_the_shared_weights(part, number):
     run = Run("Game", normalize_advantages=False)
-    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU)
+    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU, 1)
     batch, before = batch_of(learner), run.shared.weights.clone()
     poisoned = getattr(batch, part).clone()
     poisoned[1, 1] = number
@@ -214,7 +214,7 @@ def test_an_update_that_is_not_finite_does_not_reach_the_shared_weights(part, nu
 @pytest.mark.parametrize("number", [torch.nan, torch.inf])
 def test_a_gradient_that_is_not_finite_is_not_pushed_even_if_the_loss_is(number):
     run = Run("Game")
-    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU)
+    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU, 1)
     batch, before = batch_of(learner), run.shared.weights.clone()
     learner.model.get_parameter("value.weight").register_hook(lambda it: it.fill_(number))
     learner.update(batch)
@@ -225,7 +225,7 @@ def test_a_gradient_that_is_not_finite_is_not_pushed_even_if_the_loss_is(number)
 
 def test_updates_that_are_dropped_again_and_again_end_the_run_with_the_cause():
     run = Run("Game", epochs=MOST_DROPPED, normalize_advantages=False)
-    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU)
+    learner = Learner(run.config, run.spec, MemoryLink(run.config, run.shared, 0), CPU, 1)
     batch = batch_of(learner)
     batch.advantages[0, 0] = torch.nan
     with pytest.raises(RunError, match="policy is not finite, 20 times in a row"):

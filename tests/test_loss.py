@@ -23,7 +23,7 @@ GAMES = [[Script(3), Script(5, terminated=False)], [Script(11)]]
 
 def make_learner(**changes: object) -> Learner:
     config = small_config(**changes)
-    return Learner(config, SPEC, MemoryLink(config, small_shared(config), 0), CPU)
+    return Learner(config, SPEC, MemoryLink(config, small_shared(config), 0), CPU, 1)
 
 
 def pushed_by(learner: Learner) -> Tensor:

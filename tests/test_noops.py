@@ -4,11 +4,21 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
+from mario_a3c.config import RunConfig
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.noops import LEAST_WEIGHT, GradualNoops
+from mario_a3c.envs.noops import LEAST_WEIGHT, MASTERY_RATE, GradualNoops
 from mario_a3c.envs.starts import starts_from_trace
+from mario_a3c.learning.flat import FlatParameters
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.optim import make_state
+from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.training.learner import Learner
+from mario_a3c.training.link import MemoryLink
+from mario_a3c.training.shared import Shared
+from mario_a3c.training.worker import begin_to_play, gradual_noops
 from tests.mario import recorded, same
 
 
@@ -45,6 +55,27 @@ def test_the_shares_follow_the_newest_episodes():
     for _ in range(200):
         noops.record(1, False)
     assert [noops.mastery, noops.completion] == pytest.approx([1, 0.5], abs=1e-4)
+
+
+def test_a_worker_that_takes_anothers_place_goes_on_with_what_was_mastered():
+    config = RunConfig(gradual_noops=True, num_games=1, device="cpu")
+    spec = ModelSpec(observation_shape=(4, 84, 84), num_actions=7)
+    weights = FlatParameters(ActorCritic(spec)).values
+    shared = Shared.begin(
+        weights, make_state(config.optimizer, weights), 1, noop_max=config.noop_max
+    )
+    shared.mastered[0, 0] = 0.5
+
+    def begin() -> GradualNoops:
+        learner = Learner(config, spec, MemoryLink(config, shared, 0), torch.device("cpu"), 1)
+        noops = gradual_noops(begin_to_play(learner, 1).env)
+        assert noops is not None
+        return noops
+
+    first = begin()
+    assert first.mastery == 0.5
+    first.record(0, True)
+    assert begin().mastery == shared.mastered[0, 0] == 0.5 + MASTERY_RATE / 2
 
 
 def test_episodes_begin_elsewhere_only_as_often_as_the_stage_is_not_finished():

@@ -168,6 +168,8 @@ def test_a_broken_state_that_cannot_be_renamed_does_not_end_the_resume(tmp_path)
         ("adam", "counters", -1),
         ("adam", "statistics", -1),
         ("adam", "statistics", 1e308),  # finite in each row, but not what they come to
+        ("adam", "mastered", 1.5),
+        ("adam", "mastered", -0.5),
         ("adam", "optimizer.step", -1),
         ("adam", "optimizer.exp_avg_sq", -1),
         ("rmsprop", "optimizer.step", -1),
@@ -186,6 +188,25 @@ def test_numbers_in_a_state_that_no_run_can_come_to_are_refused(tmp_path, optimi
     with pytest.raises(CheckpointError, match="counts what cannot be counted"):
         trainer.restore()
     assert torch.equal(trainer.shared.weights, before)
+
+
+def test_what_was_mastered_comes_back_to_every_worker_as_their_mean(tmp_path):
+    trainer = Trainer(small_config(num_processes=2), SPEC, tmp_path)
+    trainer.shared.mastered[0, 3], trainer.shared.mastered[1, 3] = 1.0, 0.5
+    trainer.save()
+    resumed = Trainer(small_config(num_processes=3), SPEC, tmp_path)
+    resumed.restore()
+    assert resumed.shared.mastered[:, 3].tolist() == [0.75] * 3
+    assert resumed.shared.mastered.sum() == 3 * 0.75
+
+
+def test_what_was_mastered_with_other_no_op_frames_is_forgotten(tmp_path):
+    trainer = Trainer(small_config(noop_max=30), SPEC, tmp_path)
+    trainer.shared.mastered[:] = 1
+    trainer.save()
+    resumed = Trainer(small_config(noop_max=10), SPEC, tmp_path)
+    resumed.restore()
+    assert not resumed.shared.mastered.any()
 
 
 @pytest.mark.parametrize("name", ["weights", "statistics", "exp_avg", "exp_avg_sq"])

@@ -67,6 +67,7 @@ class StoreLink:
             counters=torch.zeros((2, COLUMNS), dtype=torch.int64),
             stop=torch.zeros(1, dtype=torch.int64),
             statistics=torch.zeros((2, *first.statistics.shape), dtype=torch.float64),
+            mastered=torch.zeros((2, config.noop_max + 1), dtype=torch.float64),
             inside=torch.zeros(2, dtype=torch.float64),
         )
         self._own: _OwnSteps | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 MASTERY_RATE, SHARE_RATE = 1 / 16, 1 / 4
 """How much the newest episode counts in `GradualNoops.mastery` and in the other shares."""
@@ -20,7 +21,8 @@ class GradualNoops:
 
     Attributes:
         shares: ``float64 [most + 1]``, the share of recent episodes that finished, for every number
-            of no-op frames.
+            of no-op frames. May be replaced by an array that outlives this object: it is changed
+            in place.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,7 +31,7 @@ class GradualNoops:
         Args:
             most: the largest number of no-op frames.
         """
-        self.shares = np.zeros(most + 1)
+        self.shares: NDArray[np.float64] = np.zeros(most + 1)
 
     @property
     def mastery(self) -> float:

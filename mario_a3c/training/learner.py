@@ -33,15 +33,15 @@ class Learner:
     """One worker's copy of the model, and how it learns from what was played."""
 
     def __init__(
-        self, config: RunConfig, spec: ModelSpec, link: Link, device: torch.device
+        self, config: RunConfig, spec: ModelSpec, link: Link, device: torch.device, seed: int
     ) -> None:
-        """Build a local model with the shared weights."""
+        """Build a local model with the shared weights; ``seed`` is that of the minibatches."""
         self.config, self.link = config, link
         self.shared, self.row = link.shared, link.row
         self.model = ActorCritic(spec).to(device)
         use_precision(self.model, config.precision)
         self.flat = FlatParameters(self.model)
-        self.generator = torch.Generator().manual_seed(config.seed * 1000 + link.worker)
+        self.generator = torch.Generator().manual_seed(seed)
         self.imitation: Imitation | None = None
         if config.imitation_coef:
             ways = demonstrations(config)

@@ -29,6 +29,8 @@ class Shared:
         stop: ``int64 [1]``, 1 once everybody is to finish.
         statistics: ``float64 [workers, 3, K + 1]``, what each worker counted of K quantities of
             the observations and, last, of discounted returns (`mario_a3c.learning.normalization`).
+        mastered: ``float64 [workers, N]``, how often each worker's recent episodes finished with
+            0 to N - 1 no-op frames (`mario_a3c.envs.noops`).
         inside: ``float64 [workers + 1]``, since when each worker, and last the evaluation, has been
             inside the environment's code (monotonic time), or 0 while it is not.
     """
@@ -38,11 +40,17 @@ class Shared:
     counters: Tensor
     stop: Tensor
     statistics: Tensor
+    mastered: Tensor
     inside: Tensor
 
     @classmethod
     def begin(
-        cls, weights: Tensor, optimizer_state: dict[str, Tensor], workers: int, quantities: int = 0
+        cls,
+        weights: Tensor,
+        optimizer_state: dict[str, Tensor],
+        workers: int,
+        quantities: int = 0,
+        noop_max: int = 0,
     ) -> Shared:
         """Return what the processes of a new run have in common.
 
@@ -51,6 +59,7 @@ class Shared:
             optimizer_state: of the shared optimizer.
             workers: how many there will be.
             quantities: of the observations, that are counted; K above.
+            noop_max: the largest number of no-op frames, N - 1 above.
         """
         return cls(
             weights,
@@ -58,13 +67,15 @@ class Shared:
             counters=torch.zeros((workers + 1, COLUMNS), dtype=torch.int64),
             stop=torch.zeros(1, dtype=torch.int64),
             statistics=torch.zeros((workers, 3, quantities + 1), dtype=torch.float64),
+            mastered=torch.zeros((workers, noop_max + 1), dtype=torch.float64),
             inside=torch.zeros(workers + 1, dtype=torch.float64),
         )
 
     def share(self) -> Shared:
         """Move everything into shared memory; the segments have no name that could be left over."""
-        tensors = (self.weights, self.counters, self.stop, self.statistics, self.inside)
-        for tensor in (*tensors, *self.optimizer_state.values()):
+        tensors = (self.weights, self.counters, self.stop, self.statistics)
+        more = (self.mastered, self.inside, *self.optimizer_state.values())
+        for tensor in (*tensors, *more):
             tensor.share_memory_()
         return self
 

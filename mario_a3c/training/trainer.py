@@ -72,6 +72,7 @@ class Trainer:
             make_state(config.optimizer, self.flat.values),
             1 if config.ray else config.num_processes,
             statistics_size(spec.observation_shape),
+            config.noop_max,
         )
         self.notices = Notices(folder / "run.log")
         self.seconds = 0.0
@@ -101,6 +102,7 @@ class Trainer:
         statistics = self._stored(
             tensors, "statistics", (-1, *shared.statistics.shape[1:]), torch.float64
         )
+        mastered = self._mastered(tensors)
         parts = {"weights": shared.weights}
         parts.update({f"optimizer.{name}": part for name, part in shared.optimizer_state.items()})
         stored = {
@@ -120,16 +122,27 @@ class Trainer:
         not_negative += [part for name, part in stored.items() if name in NOT_NEGATIVE]
         sound = 0 <= self.seconds < math.inf and self.best_score < math.inf
         sound = sound and bool(counted.isfinite().all())
+        sound = sound and bool(((mastered >= 0) & (mastered <= 1)).all())
         if not (sound and all((part >= 0).all() for part in not_negative)):
             raise CheckpointError(f"The state in {self.folder} counts what cannot be counted.")
         for name, part in parts.items():
             part.copy_(stored[name])
         shared.counters[0] = counters.sum(0)
         shared.statistics[0] = counted
+        shared.mastered[:] = mastered
         changed = changed_settings(RunConfig.from_dict(metadata["config"]), self.config)
         if changed:
             self.earlier.append({"steps": shared.steps, "settings": changed})
         set_aside(passed_over)
+
+    def _mastered(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Return what was mastered, the mean over the workers, or zeros if it is not told.
+
+        Old states do not tell it, and after a change of ``noop_max`` it is something else.
+        """
+        stored = tensors.get("mastered", self.shared.mastered)
+        same = stored.shape[1:] == self.shared.mastered.shape[1:] and len(stored)
+        return (stored if same else self.shared.mastered).double().mean(0)
 
     def _stored(
         self, tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype
@@ -160,6 +173,7 @@ class Trainer:
             "weights": self.shared.weights,
             "counters": self.shared.counters,
             "statistics": self.shared.statistics,
+            "mastered": self.shared.mastered,
         }
         for name, value in self.shared.optimizer_state.items():
             tensors[f"optimizer.{name}"] = value

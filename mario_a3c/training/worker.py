@@ -76,7 +76,7 @@ def local_train(
         RunError: the environment keeps failing, or updates keep being dropped.
     """
     torch.manual_seed(seed)
-    learner = Learner(config, spec, link, torch.device(config.device))
+    learner = Learner(config, spec, link, torch.device(config.device), seed)
     shared, worker = link.shared, link.worker
     counters = shared.counters[link.row]
     faults, failures = Patience(MOST_FAULTS), 0
@@ -129,6 +129,8 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
         env = make_env(config, num_envs=config.num_games, seed=seed)
         if isinstance(env, MarioVectorEnv):
             prepare_training(env, config)
+            if env.gradual_noops is not None:
+                env.gradual_noops.shares = shared.mastered[row].numpy()
         return env
 
     return RolloutCollector(
