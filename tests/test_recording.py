@@ -2,9 +2,14 @@
 
 import dataclasses
 import os
+import time
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from mario_a3c.faults import GameError
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.monitoring.monitor import Monitor
 from mario_a3c.training import recording
@@ -37,6 +42,50 @@ def test_a_first_completion_is_recorded_and_later_ones_only_if_they_are_better(r
     assert recorder.record(evaluation(20, 3161, 1.0)) == ""
     assert recorder.record(evaluation(30, 3170, 1.0)).endswith("000000030-best.mp4")
     assert len(names(tmp_path)) == 4
+
+
+def test_a_best_that_came_too_soon_after_a_video_is_recorded_later(recorder, monkeypatch):
+    assert recorder.record(evaluation(10)).endswith("000000010-best.mp4")
+    monkeypatch.setattr(recording, "SHORTEST_PAUSE", 1000.0)
+    assert recorder.record(evaluation(20, 500)) == ""
+    assert recorder.record(evaluation(30, 400)) == ""
+    monkeypatch.setattr(recording, "SHORTEST_PAUSE", 0.0)
+    assert recorder.record(evaluation(40, 400)).endswith("000000020-best.mp4")
+    assert recorder.record(evaluation(50, 400)) == ""
+
+
+def test_a_best_does_not_wait_when_nothing_follows(recorder, monkeypatch):
+    monkeypatch.setattr(recording, "SHORTEST_PAUSE", 1000.0)
+    assert recorder.record(evaluation(10))
+    assert recorder.record(evaluation(20, 500)) == ""
+    assert recorder.record(evaluation(30, 400), last=True).endswith("000000020-best.mp4")
+
+
+def test_a_game_that_fails_in_a_replay_leaves_no_video_and_is_told_as_such(
+    recorder, tmp_path, monkeypatch
+):
+    def broken(*_: object) -> Iterator[object]:
+        raise RuntimeError("the cartridge fell out")
+        yield
+
+    monkeypatch.setattr(recording, "replay_pictures", broken)
+    with pytest.raises(GameError, match="failed in a replay for a video: RuntimeError: the cart"):
+        recorder.record(evaluation(10))
+    assert names(tmp_path) == []
+
+
+def test_a_replay_shows_that_it_hangs(tmp_path, monkeypatch):
+    inside, seen = np.zeros(1), []
+
+    def watched(*_: object) -> Iterator[NDArray[np.uint8]]:
+        seen.append(inside[0])
+        yield np.zeros((240, 256, 3), dtype=np.uint8)
+
+    monkeypatch.setattr(recording, "replay_pictures", watched)
+    began = time.monotonic()
+    Recorder(small_config(engine="nes-py"), tmp_path, inside).record(evaluation(10))
+    assert began <= seen[0] <= time.monotonic()
+    assert inside[0] == 0
 
 
 def test_the_last_videos_stay_and_the_newest_is_one_of_them(recorder, tmp_path):

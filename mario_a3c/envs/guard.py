@@ -13,6 +13,42 @@ from numpy.typing import NDArray
 from mario_a3c.faults import GameError, NotFiniteError
 
 
+class Guard:
+    """Calls code of an environment: whatever it raises becomes a ``GameError``.
+
+    Args:
+        inside: its first element is the monotonic time at which the present call began, and 0
+            while there is none. In shared memory, it shows others that the environment hangs.
+    """
+
+    def __init__(self, inside: NDArray[np.float64] | None = None) -> None:
+        self._inside = np.zeros(1) if inside is None else inside
+
+    def call[T](
+        self, doing: str, function: Callable[..., T], *arguments: Any, **settings: Any
+    ) -> T:
+        """Call a function, and return what it returns.
+
+        Args:
+            doing: what it does, for the error.
+            function: code of the environment.
+            *arguments: are passed on.
+            **settings: are passed on.
+
+        Raises:
+            GameError: it raised something.
+        """
+        self._inside[0] = time.monotonic()
+        try:
+            return function(*arguments, **settings)
+        except Exception as error:
+            raise GameError(
+                f"the environment failed in {doing}: {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            self._inside[0] = 0.0
+
+
 class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
     """Plays like the games inside, and tells apart what can go wrong with them.
 
@@ -20,15 +56,14 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
 
     Args:
         make: makes the games.
-        inside: its first element is the monotonic time at which the games were entered, and 0
-            while we are not inside them. In shared memory, it shows others that they hang.
+        inside: see `Guard`.
     """
 
     def __init__(
         self, make: Callable[[], VectorEnv], inside: NDArray[np.float64] | None = None
     ) -> None:
-        self._inside = np.zeros(1) if inside is None else inside
-        super().__init__(self._enter("being made", make))
+        self._guard = Guard(inside)
+        super().__init__(self._guard.call("being made", make))
 
     def reset(self, **settings: Any) -> tuple[NDArray[Any], dict[str, Any]]:
         """Begin new episodes.
@@ -37,7 +72,7 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
             GameError: the games raised something.
             NotFiniteError: an observation holds a NaN, or what single precision has no number for.
         """
-        observation, infos = self._enter("reset", self.env.reset, **settings)
+        observation, infos = self._guard.call("reset", self.env.reset, **settings)
         _check_finite("observation", observation)
         return observation, infos
 
@@ -49,23 +84,12 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
             NotFiniteError: an observation or a reward holds a NaN, or what single precision has no
                 number for.
         """
-        observation, rewards, terminated, truncated, infos = self._enter(
+        observation, rewards, terminated, truncated, infos = self._guard.call(
             "step", self.env.step, actions
         )
         _check_finite("reward", rewards)
         _check_finite("observation", observation)
         return observation, rewards, terminated, truncated, infos
-
-    def _enter(self, doing: str, call: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
-        self._inside[0] = time.monotonic()
-        try:
-            return call(*arguments, **settings)
-        except Exception as error:
-            raise GameError(
-                f"the environment failed in {doing}: {type(error).__name__}: {error}"
-            ) from error
-        finally:
-            self._inside[0] = 0.0
 
 
 def _check_finite(what: str, numbers: NDArray[Any]) -> None:

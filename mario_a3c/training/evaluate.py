@@ -214,13 +214,14 @@ def evaluate(
     """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    recorder = Recorder(config, folder)
+    inside = shared.inside.numpy()[-1:]
+    recorder = Recorder(config, folder, inside)
     evaluator: Evaluator | None = None
     faults = Patience(MOST_FAULTS)
     best_score, good_ones = so_far.best_score, 0
     while not shared.stopping:
         try:
-            evaluator = evaluator or Evaluator(config, spec, seed, shared.inside.numpy()[-1:])
+            evaluator = evaluator or Evaluator(config, spec, seed, inside)
             steps = shared.steps
             evaluator.pull(shared)
             evaluation = evaluator.play(steps)
@@ -238,10 +239,12 @@ def evaluate(
                 best_score, evaluation = evaluation.score, replace(evaluation, kept=True)
         except (CheckpointError, OSError) as error:
             connection.send(Notice(f"The best agent could not be saved: {reason(error)}."))
+        last = config.until_solved and good_ones >= config.solved_evaluations
         try:
-            evaluation = replace(evaluation, video=recorder.record(evaluation))
-        except (OSError, ValueError) as error:
+            evaluation = replace(evaluation, video=recorder.record(evaluation, last))
+        except (GameError, OSError, ValueError) as error:
             connection.send(Notice(f"No video could be written: {reason(error)}."))
+            shared.counters[-1, FAULTS] += isinstance(error, GameError)
         connection.send(evaluation)
         if evaluation.good and good_ones < config.solved_evaluations:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.engines import make_engine
+from mario_a3c.envs.guard import Guard
 from mario_a3c.envs.traces import replay_pictures
 from mario_a3c.playing.video import make_gif, write_video
 
@@ -22,30 +24,53 @@ if TYPE_CHECKING:
 KEEP = 20
 """Videos that stay in a run's folder; older ones are deleted."""
 SHORTEST_PAUSE = 120.0
-"""Seconds between two videos of mere improvements: encoding one takes a few seconds."""
+"""Seconds that a new best waits for after a video: encoding one takes a few seconds."""
 
 
 class Recorder:
     """Records the first completion, new bests, and now and then whatever is played."""
 
-    def __init__(self, config: RunConfig, folder: Path) -> None:
-        """Record into ``folder / "videos"``."""
+    def __init__(
+        self, config: RunConfig, folder: Path, inside: NDArray[np.float64] | None = None
+    ) -> None:
+        """Record into ``folder / "videos"``.
+
+        Args:
+            config: the run.
+            folder: its folder.
+            inside: shows others that an episode hangs that is played again; see `Guard`.
+        """
         self._config = config
         self._folder = folder / "videos"
+        self._guard = Guard(inside)
         self._completed = self._completed_greedily = False
         self._best = -np.inf
+        self._unseen: Evaluation | None = None
         self._last = -np.inf
 
-    def record(self, evaluation: Evaluation) -> str:
-        """Record an episode of an evaluation if there is a reason to.
+    def record(self, evaluation: Evaluation, last: bool = False) -> str:
+        """Record an episode if there is a reason to: of this evaluation, or of the best one.
+
+        Args:
+            evaluation: the newest.
+            last: whether no other will follow, so that the best one must not wait any longer.
 
         Returns:
             the path of the video, or "" if there was no reason.
 
         Raises:
             OSError: the disk is full or not writable; no broken file is left.
+            GameError: the game failed when the episode was played again.
         """
-        reason = self._reason(evaluation)
+        if evaluation.score > self._best:
+            self._best, self._unseen = evaluation.score, evaluation
+        rested = np.inf if last else time.monotonic() - self._last
+        reason = self._first(evaluation)
+        if not reason and self._unseen is not None and rested >= SHORTEST_PAUSE:
+            evaluation, reason = self._unseen, "best"
+        interval = 60 * self._config.video_interval
+        if not reason and interval and not last and rested >= interval:
+            reason = "periodic"
         episode = _most_interesting(evaluation)
         if not reason or not episode.buttons:
             return ""
@@ -53,30 +78,28 @@ class Recorder:
         path = self._folder / f"step-{evaluation.steps:09d}-{reason}.mp4"
         write_video(path, self._pictures(episode.buttons), scale=1)
         make_gif(path, path.with_suffix(".gif"), every=8, width=128)
+        if evaluation is self._unseen:
+            self._unseen = None
         self._rotate()
         return str(path)
 
-    def _reason(self, evaluation: Evaluation) -> str:
-        completed = max(e.figures.get("completed", 0) for e in evaluation.sampled)
-        completed_greedily = evaluation.greedy.figures.get("completed", 0)
-        rested = time.monotonic() - self._last
-        better = evaluation.score > self._best
-        self._best = max(self._best, evaluation.score)
-        if completed_greedily and not self._completed_greedily:
+    def _first(self, evaluation: Evaluation) -> str:
+        """Return what an evaluation saw for the first time, if it did."""
+        if evaluation.greedy.figures.get("completed") and not self._completed_greedily:
             self._completed_greedily = self._completed = True
             return "first-greedy-completion"
-        if completed and not self._completed:
+        if not self._completed and any(e.figures.get("completed") for e in evaluation.sampled):
             self._completed = True
             return "first-completion"
-        if better and rested >= SHORTEST_PAUSE:
-            return "best"
-        interval = 60 * self._config.video_interval
-        return "periodic" if interval and rested >= interval else ""
+        return ""
 
     def _pictures(self, buttons: bytes) -> Iterator[NDArray[np.uint8]]:
         """Play an episode again and yield its pictures, 60 a second of game time."""
-        engine = make_engine(self._config.engine, self._config.world, self._config.stage, 1)
-        yield from replay_pictures(engine, buttons)
+        config, call = self._config, partial(self._guard.call, "a replay for a video")
+        engine = call(make_engine, config.engine, config.world, config.stage, 1)
+        pictures = replay_pictures(engine, buttons)
+        while (picture := call(next, pictures, None)) is not None:
+            yield picture
         engine.close()
 
     def _rotate(self) -> None:
