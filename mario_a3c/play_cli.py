@@ -167,7 +167,10 @@ def prepare(options: PlayOptions) -> tuple[Game, str]:
         player = RandomPlayer(len(controller_bytes(RANDOM_ACTIONS)))
         at_random = {"engine": options.engine, "action_set": RANDOM_ACTIONS}
         return Game(world, stage, player, at_random), f"Buttons at random. {sentence}"
-    path = options.checkpoint or agent_file(options.world or 1, options.stage or 1)
+    world, stage = options.world or 1, options.stage or 1
+    path = options.checkpoint or _own_agent(
+        agent_file(world, stage), f"--world {world} --stage {stage}"
+    )
     agent = load_agent(path)
     config = _mario_config(path, agent)
     settings = {name: config[field] for name, field in SETTINGS.items()}
@@ -198,7 +201,9 @@ def prepare_task(options: PlayOptions) -> tuple[TaskGame, str]:
         game = random_game(options.env_name, options.env_module)
         return game, f"{options.env_name}, actions at random."
     task = RunConfig(env_name=options.env_name).task
-    path = options.checkpoint or Path(f"saved_models/{task}.safetensors")
+    path = options.checkpoint or _own_agent(
+        Path(f"saved_models/{task}.safetensors"), f"--env-name {options.env_name}"
+    )
     game = agent_game(path, options.env_name, options.env_module, options.stochastic)
     return game, f"The agent of {path} plays {options.env_name}."
 
@@ -206,6 +211,16 @@ def prepare_task(options: PlayOptions) -> tuple[TaskGame, str]:
 def agent_file(world: int, stage: int) -> Path:
     """Return where the agent of a stage lies that comes with the project."""
     return Path(f"saved_models/mario-{world}-{stage}.safetensors")
+
+
+def _own_agent(path: Path, task: str) -> Path:
+    """Return the path of the project's agent for a task, if there is one."""
+    if not path.exists():
+        raise BadInputError(
+            f"There is no agent {path}: train one with python train.py {task}, or name another "
+            "with --checkpoint."
+        )
+    return path
 
 
 def _check_numbers(options: PlayOptions) -> None:

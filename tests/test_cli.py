@@ -99,8 +99,9 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ),
         (
             "--saved-path /dev/null/agents",
-            "--saved-path /dev/null/agents cannot be written to: Not a directory.",
+            "--saved-path /dev/null/agents cannot be written to: Not a directory. Name a folder",
         ),
+        ("--saved-path /proc/agents", "--saved-path /proc/agents cannot be written to: "),
         ("--hide 1", "--hide is for tasks whose observations are numbers: leave it out with"),
         ("--resume nowhere", "There is no run to resume in nowhere"),
         ("--resume last", "--resume last: there is no run of mario-1-1 in"),
@@ -113,7 +114,9 @@ def test_bad_values_are_refused_in_a_sentence_that_names_them(capsys, logs, word
 def test_a_device_that_is_not_there_is_refused(capsys, logs, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     sentence = refusal(capsys, logs, "--device", "cuda")
-    assert sentence == "--device cuda is not possible: PyTorch finds no CUDA device here."
+    assert sentence == (
+        "--device cuda is not possible: PyTorch finds no CUDA device here. Use cpu, or auto."
+    )
 
 
 @pytest.mark.parametrize("folder", ["/dev/null/logs", "/proc/logs"])
@@ -127,8 +130,13 @@ def test_a_full_or_read_only_disk_is_refused_and_no_run_folder_stays(capsys, tmp
         sentence = refusal(capsys, disk, "--run-name", "run", *SMALL)
         assert sentence == f"{disk / 'run'} cannot be written to: No space left on device."
     with small_disk(tmp_path / "sealed", 2**20, ",ro") as disk:
-        sentence = refusal(capsys, disk, *SMALL)
-        assert sentence == f"--log-path {disk} cannot be written to: Read-only file system."
+        sentences = [refusal(capsys, disk, *SMALL)]
+        sentences.append(refusal(capsys, tmp_path / "logs", "--saved-path", str(disk), *SMALL))
+        for option, sentence in zip(("log", "saved"), sentences, strict=True):
+            assert sentence == (
+                f"--{option}-path {disk} cannot be written to: Read-only file system. "
+                "Name a folder in which you may write."
+            )
 
 
 def test_broken_and_foreign_agents_are_refused(capsys, logs, tmp_path):

@@ -184,7 +184,7 @@ def test_underscores_are_taken_for_dashes(agent, capsys):
         (["--noops", "-1"], "--noops -1 is not allowed: give 0 to 255"),
         (["--seed", "-1"], "--seed -1 is not allowed"),
         (["--checkpoint", "none.safetensors"], "no checkpoint none.safetensors"),
-        (["--world", "7"], "no checkpoint saved_models/mario-7-1.safetensors"),
+        (["--world", "7"], "There is no agent saved_models/mario-7-1.safetensors: train one with"),
         (["--checkpoint", "cut.safetensors"], "cut.safetensors is damaged"),
         (["--checkpoint", "foreign.safetensors"], "foreign.safetensors is damaged or not"),
         (["--checkpoint", "pole.safetensors"], "an agent for CartPole-v1, not for Super Mario"),

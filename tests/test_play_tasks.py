@@ -74,7 +74,7 @@ def test_a_recording_has_a_picture_of_every_decision(agent, capsys, tmp_path):
     [
         (["--env-name", "CartPol-v1", "--random"], "Did you mean CartPole-v1?"),
         (["--env-name", "Acrobot-v1", "--checkpoint", "agent.safetensors"], "not for Acrobot-v1"),
-        ([], "no checkpoint saved_models/CartPole-v1.safetensors"),
+        ([], "There is no agent saved_models/CartPole-v1.safetensors: train one with"),
         (["--random", "--world", "2"], "--world is for SuperMarioBros"),
         (["--random", "--episodes", "0"], "--episodes 0 is not allowed"),
     ],

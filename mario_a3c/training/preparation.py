@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -20,7 +18,13 @@ from mario_a3c.config import MARIO, MOST_WORKERS, ConfigError, RunConfig
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import found_ways, make_env
 from mario_a3c.envs.gymnasium_tasks import TaskError
-from mario_a3c.files import FolderInUseError, FolderLock, remove_temporaries, write_atomically
+from mario_a3c.files import (
+    FolderInUseError,
+    FolderLock,
+    check_writable,
+    remove_temporaries,
+    write_atomically,
+)
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.search.ways import learns_from_ways
 from mario_a3c.training.resume import PATTERN, load_state
@@ -28,6 +32,7 @@ from mario_a3c.training.trainer import Trainer
 
 TASK = ("env_name", "env_module", "world", "stage", "action_type", "hide")
 """Settings of which a run that goes on cannot change any."""
+NAME_ANOTHER = "Name a folder in which you may write."
 WAYS = "ways"
 """Folder in a run's folder that holds the ways it has found itself."""
 
@@ -154,7 +159,9 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda is not possible: PyTorch finds no CUDA device here.")
+        raise ConfigError(
+            "--device cuda is not possible: PyTorch finds no CUDA device here. Use cpu, or auto."
+        )
     return name
 
 
@@ -174,9 +181,12 @@ def _check_saved_path(folder: str) -> None:
     """Refuse a folder that no finished agent could be put into; it need not be there yet."""
     path = Path(folder).absolute()
     there = next(place for place in (path, *path.parents) if place.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        reason = os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR)
-        raise ConfigError(f"--saved-path {folder} cannot be written to: {reason}.")
+    try:
+        check_writable(there / "agent.safetensors")
+    except OSError as error:
+        raise ConfigError(
+            f"--saved-path {folder} cannot be written to: {error.strerror}. {NAME_ANOTHER}"
+        ) from error
 
 
 def _check_ways(config: RunConfig) -> None:
@@ -267,7 +277,8 @@ def _new_folder(config: RunConfig) -> Path:
             folder = Path(config.log_path) / f"{name}-{attempt}"
         except OSError as error:
             raise ConfigError(
-                f"--log-path {config.log_path} cannot be written to: {error.strerror}."
+                f"--log-path {config.log_path} cannot be written to: {error.strerror}. "
+                f"{NAME_ANOTHER}"
             ) from error
         else:
             return folder
