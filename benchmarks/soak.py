@@ -285,6 +285,9 @@ def account(samples: list[Sample], end: dict[str, Any], warm_up: float) -> tuple
     lines.append(speed_row("both, a second of their processor time", first, last, fair_rate))
     if fair_rate(last) < (1 - SPEED_MAY_FALL) * fair_rate(first):
         faults.append(f"speed fell from {fair_rate(first):,.0f} to {fair_rate(last):,.0f}")
+    shares = {name: rate(warm, seconds_of(name)) for name in warm[0].processes}
+    share = shares["evaluation"] / sum(shares.values())
+    lines += ["", f"The evaluation took {share:.1%} of the run's processor time, videos included."]
     lines += ["", "| files | seen in all | most at a time | |", "| --- | --- | --- | --- |"]
     for kind, limit in (("states", 3), ("videos", VIDEOS_KEPT)):
         most = max(sample.files[kind] for sample in warm)
@@ -327,6 +330,11 @@ def steps_rate(samples: list[Sample]) -> float:
 def fair_rate(samples: list[Sample]) -> float:
     """Return the agent steps in a second of processor time that the workers got."""
     return steps_rate(samples) / rate(samples, worker_seconds)
+
+
+def seconds_of(name: str) -> Callable[[Sample], float]:
+    """Return a function for the processor time that a process has used."""
+    return lambda sample: sample.processes[name].seconds
 
 
 def worker_seconds(sample: Sample) -> float:

@@ -38,6 +38,7 @@ def test_a_run_that_stays_as_it_is_is_well() -> None:
     text, good = account(looks(), END, warm_up=100.0)
     assert good
     assert "nothing grew, nothing slowed down" in text
+    assert "The evaluation took 25.0% of the run's processor time" in text
 
 
 def look_changed(name: str, **figures: Callable[[float], Any]) -> Callable[[Sample, float], Sample]:
