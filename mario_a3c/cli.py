@@ -82,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return BAD_INPUT
         say(sentence)
         status = _run(trainer, interruption)
-    return 128 + interruption.signal if interruption.signal is not None else status
+    if interruption.signal is not None and not status:
+        return 128 + interruption.signal
+    return status
 
 
 def _run(trainer: Trainer, interruption: Interruption) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,30 @@ def small_disk(folder: Path, size: int, options: str = "") -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def disk_that_may_break(folder: Path, megabytes: int) -> Iterator[Path]:
+    """Mount an ext4 file system in a file; only root may. `break_disk` breaks it."""
+    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
+        pytest.skip("only root may mount a file system, and mkfs.ext4 has to be there")
+    folder.mkdir(parents=True, exist_ok=True)
+    image = folder.with_suffix(".ext4")
+    with image.open("wb") as file:
+        file.truncate(megabytes * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    mount = ["mount", "-o", "loop", str(image), str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file in which a file system is can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def break_disk(disk: Path) -> None:
+    """Let ext4 find its disk broken: it is read-only at once, also for those who write to it."""
+    subprocess.run(["mount", "-o", "remount,abort", str(disk)], check=True)
 
 
 def make_read_only(disk: Path) -> None:

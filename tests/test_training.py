@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from mario_a3c.checkpoint import load_agent
+from mario_a3c.playing.video import read_video
 from mario_a3c.search.ways import NUM_SEARCHES
 from mario_a3c.training.shared import STEPS, UPDATES
-from tests.disks import fill, small_disk
-from tests.mario import needs_native
+from tests.disks import break_disk, disk_that_may_break, fill, small_disk
+from tests.mario import needs_native, on_both_engines, recorded
 from tests.pipes import read_by_somebody
 from tests.runs import TrainRun
 
@@ -82,6 +83,9 @@ def test_a_run_that_looks_for_a_way_goes_on_when_a_searching_process_is_killed(s
     os.kill(min(before), signal.SIGKILL)
     run.until(lambda: run.ended or set(run.spawned()) - before)
     assert not run.ended, run.output
+    told = "A searching process was killed by SIGKILL; another one takes its place."
+    run.until_it_says(told)
+    assert told in (run.folder / "run.log").read_text()
     assert "Traceback" not in run.output
 
 
@@ -189,6 +193,24 @@ def test_one_worker_and_one_seed_give_the_same_weights_to_the_last_bit(start, tm
         assert torch.equal(value, second[name]), name
 
 
+@on_both_engines
+def test_so_it_is_with_mario_along_given_ways(start, tmp_path, engine):
+    ways = tmp_path / "ways"
+    ways.mkdir()
+    (ways / "1-1.jsonl").write_text(recorded("1-1").to_json())
+    words = ("--engine", engine, "--paths", str(ways), "--lstm-size", "8", "--seed", "7")
+    words += ("--imitation-coef", "0.2", "--start-fraction", "0.5", "--retry-fraction", "0.2")
+    words += ("--gradual-noops", "--max-episode-length", "12", "--total-steps", str(20 * ROLLOUT))
+    runs = [start(*words, game="", folder=tmp_path / name) for name in ("a", "b")]
+    for run in runs:
+        run.end()
+        assert run.process.returncode == 0, run.output
+    first, second = (run.state()[0] for run in runs)
+    assert first["counters"][0, UPDATES] == 20
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
 def test_a_run_goes_on_when_the_disk_is_full_and_saves_when_it_is_not(start, tmp_path):
     with small_disk(tmp_path / "disk", 2**22) as disk:
         # One state only: a run that keeps several deletes the older ones to make room.
@@ -206,6 +228,32 @@ def test_a_run_goes_on_when_the_disk_is_full_and_saves_when_it_is_not(start, tmp
         assert "Traceback" not in run.output
         run.state()
         load_agent(run.folder / "best.safetensors")
+
+
+def test_a_run_whose_disk_becomes_read_only_says_what_is_lost_and_ends_with_what_it_had(
+    start, tmp_path
+):
+    with disk_that_may_break(tmp_path / "disk", 64) as disk:
+        run = start(
+            *("--engine", "nes-py", "--max-episode-length", "4", "--lstm-size", "8"),
+            *("--video-interval", "0.002"),
+            folder=disk,
+            game="",
+        )
+        run.until_it_trains()
+        run.until(lambda: list(run.folder.glob("videos/*.mp4")))
+        break_disk(disk)
+        for lost in ("could not be saved", "No video could be written"):
+            run.until_it_says(f"{lost}: Read-only file system")
+        run.until_it_says(f"Curves could not be written to {run.folder}")
+        run.end(signal.SIGTERM)
+        assert run.process.returncode == 1
+        assert "The last state could not be saved; the one before it still stands." in run.output
+        assert "Traceback" not in run.output
+        run.state()
+        load_agent(run.folder / "best.safetensors")
+        for video in run.folder.glob("videos/*.mp4"):
+            assert len(list(read_video(video))) > 0
 
 
 def test_a_game_that_hangs_is_ended_counted_and_replaced_until_it_does_not(start, tmp_path):

@@ -32,7 +32,7 @@ def _config(folder: Path, **changes: object) -> RunConfig:
 @needs_native
 def test_several_ways_are_found_that_finish_the_stage_by_what_the_agent_can_press() -> None:
     allowed = controller_bytes("right")
-    found = ways.find_ways(1, 1, 1, allowed.tobytes(), never, count=2, shortening=0.1)
+    found = ways.find_ways(1, 1, 1, allowed.tobytes(), never, print, count=2, shortening=0.1)
     assert [way.seed for way in sorted(found, key=lambda way: way.seed)] == [2, 3]
     assert len(found[0].buttons) <= len(found[1].buttons)
     for way in found:

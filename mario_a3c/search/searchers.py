@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -13,8 +13,9 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from mario_a3c.faults import RunError
+from mario_a3c.monitoring.notices import say
 from mario_a3c.search.search import Search
-from mario_a3c.training.processes import enter_child, signals_withheld
+from mario_a3c.training.processes import enter_child, how_it_ended, signals_withheld
 
 REPORT_INTERVAL = 0.5
 """Seconds between two reports of a running search."""
@@ -77,8 +78,9 @@ class Searchers:
     Another one takes the place of one that dies, and goes on with its task from the beginning.
     """
 
-    def __init__(self, count: int) -> None:
-        """Start ``count`` processes."""
+    def __init__(self, count: int, say: Callable[[str], None] = say) -> None:
+        """Start ``count`` processes; ``say`` is told when one of them has died."""
+        self._say = say
         self._context = get_context("spawn")
         self._searchers: dict[Connection, _Searcher] = {}
         self._deaths = 0
@@ -160,6 +162,7 @@ class Searchers:
             raise RunError(
                 f"Searching processes died {self._deaths} times; is there enough memory?"
             )
+        self._say(f"A searching process {how_it_ended(dead.process)}; another one takes its place.")
         another = self._start()
         if dead.task is not None:
             left = max(0.0, dead.end - time.monotonic())

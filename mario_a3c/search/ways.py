@@ -67,7 +67,7 @@ def provide_ways(
     say(f"Looking for a way through {stage}, by search, to learn from.")
     # What the agent cannot press it cannot imitate: "down" leads into a pipe that it passes by.
     allowed = controller_bytes(config.action_type).tobytes()
-    ways = find_ways(config.world, config.stage, config.seed, allowed, interrupted)
+    ways = find_ways(config.world, config.stage, config.seed, allowed, interrupted, say)
     if interrupted():
         return
     if not ways:
@@ -91,6 +91,7 @@ def find_ways(
     seed: int,
     allowed: bytes,
     interrupted: Callable[[], bool],
+    say: Callable[[str], None],
     *,
     count: int = NUM_SEARCHES,
     longest: float = LONGEST_SEARCH,
@@ -104,6 +105,7 @@ def find_ways(
         seed: other seeds find other ways.
         allowed: the controller bytes that may be pressed.
         interrupted: asked often; true ends the search.
+        say: told when a searching process has died.
         count: how many ways; they are fewer where the others take much longer than the first.
         longest: seconds after which a search without a way is given up.
         shortening: seconds for which each way that was found is made shorter.
@@ -116,7 +118,7 @@ def find_ways(
     ways: dict[int, bytes] = {}
     processes = min(count, os.cpu_count() or 1)
     begun, end = time.monotonic(), math.inf
-    with Searchers(processes) as searchers:
+    with Searchers(processes, say) as searchers:
         while not interrupted() and time.monotonic() < end:
             while waiting and searchers.num_idle:
                 searchers.give(waiting.popleft())

@@ -6,7 +6,6 @@ the parent; so one that is killed at any moment leaves nothing locked.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from mario_a3c.faults import Failure, RunError
-from mario_a3c.training.processes import run_child, signals_withheld
+from mario_a3c.training.processes import how_it_ended, run_child, signals_withheld
 
 MOST_DEATHS, WITHIN = 5, 600.0
 """Deaths that a run survives within so many seconds, or longer (see `seconds_that_count`)."""
@@ -61,10 +60,7 @@ class Child:
             return f"{self.name} was ended: {self.killed_for}"
         if self.failure is not None:
             return f"{self.name} failed: {self.failure.text}"
-        status = self.process.exitcode or 0
-        if status < 0:
-            return f"{self.name} was killed by {signal.Signals(-status).name}"
-        return f"{self.name} ended unasked with status {status}"
+        return f"{self.name} {how_it_ended(self.process)}"
 
 
 class Children:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from mario_a3c.faults import Failure, RunError
@@ -59,6 +60,14 @@ def enter_child() -> None:
     threading.Thread(
         target=_end_with, args=(parent.sentinel,), name="parent watch", daemon=True
     ).start()
+
+
+def how_it_ended(process: BaseProcess) -> str:
+    """Return how a process ended that should not have: by which signal, or with which status."""
+    status = process.exitcode or 0
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended unasked with status {status}"
 
 
 def _end_with(sentinel: int) -> None:
