@@ -130,6 +130,7 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         "stages",
         "hours",
         "stage-hours",
+        "num-seeds",
         "world",
         "stage",
         "seed",
@@ -151,9 +152,14 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         return furthest_agent(Path(config.saved_path), one)
 
     try:
-        campaign = Campaign(folder, stages, config.seed, options, start_from)
+        seeds = range(config.seed, config.seed + config.num_seeds)
+        campaign = Campaign(folder, stages, seeds, options, start_from)
         _lock = FolderLock(folder)
-        say(f"A campaign over {len(stages)} stages in {folder}; the same command continues it.")
+        by_seeds = f", {len(seeds)} seeds each," if len(seeds) > 1 else ""
+        say(
+            f"A campaign over {len(stages)} stages{by_seeds} in {folder}; the same command "
+            "continues it."
+        )
         if config.ray:
             run_on_cluster(campaign, config, lambda: bool(interruption))
         else:

@@ -188,6 +188,8 @@ class RunConfig:
     """Train all 32 stages; the same as --stages all."""
     stage_hours: float = 0.25
     """Longest turn of a stage; an unsolved one gets another turn once the others had theirs."""
+    num_seeds: int = 1
+    """Train every stage with so many seeds, each in turns of its own: --seed and the next ones."""
     warm_start: bool = False
     """Start each stage from the finished agent that gets furthest in it: its own or another's."""
 
@@ -362,6 +364,7 @@ _POSITIVE = (
     "num_global_steps",
     "num_processes",
     "num_games",
+    "num_seeds",
     "epochs",
     "minibatches",
     "clip_range",
@@ -411,6 +414,7 @@ _AT_MOST = {
     "frame_stack": 64,
     "keep": 10_000,
     "eval_episodes": 10_000,
+    "num_seeds": 1000,
     "seed": 2**32 - 1,
     "learning_rate": 1e3,
     "learning_rate_final": 1e3,

@@ -19,8 +19,10 @@ from mario_a3c.faults import RunError
 from mario_a3c.files import FolderLock
 from mario_a3c.stages import parse_stages
 from mario_a3c.training.audition import furthest_agent
-from mario_a3c.training.campaign import Campaign, run_campaign
+from mario_a3c.training.campaign import TURNS_PER_SEED, Campaign, run_campaign
 from mario_a3c.training.resume import states
+
+ONE_SEED = range(1, 2)
 
 
 def test_stages_are_named_one_by_one_by_world_or_all() -> None:
@@ -37,7 +39,7 @@ def test_an_unknown_stage_is_refused_by_its_name(text: str) -> None:
 
 
 def test_unsolved_stages_take_turns_and_solved_ones_rest(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, [(1, 1), (1, 2), (1, 3)], seed=1, options=[])
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2), (1, 3)], seeds=ONE_SEED, options=[])
     first, second, third = campaign.records
     first.turns, second.turns, third.turns = 1, 1, 0
     third.solved = True
@@ -49,13 +51,29 @@ def test_unsolved_stages_take_turns_and_solved_ones_rest(tmp_path: Path) -> None
 
 
 def test_stages_that_have_their_turn_are_not_given_another_beside_it(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seed=1, options=[])
-    assert campaign.next_record({"1-1"}) is campaign.records[1]
-    assert campaign.next_record({"1-1", "1-2"}) is None
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seeds=ONE_SEED, options=[])
+    assert campaign.next_record({"1-1-seed1"}) is campaign.records[1]
+    assert campaign.next_record({"1-1-seed1", "1-2-seed1"}) is None
+
+
+def test_several_seeds_of_a_stage_are_trained_like_several_stages(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], range(5, 7), [])
+    names = ["1-1-seed5", "1-2-seed5", "1-1-seed6", "1-2-seed6"]
+    folders = [campaign.command(record, hours=1)[1].name for record in campaign.records]
+    assert [record.key for record in campaign.records] == folders == names
+    first, *_, last = campaign.records
+    assert campaign.next_record(set(names[:3])) is last
+    first.solved = True
+    assert campaign.next_record({"1-2-seed5"}) is campaign.records[2]
+    first.turns = TURNS_PER_SEED
+    assert campaign.command(first, hours=1)[1].name == "1-1-seed7"  # not what others have
+    campaign.save()
+    again = Campaign(tmp_path, [(1, 1)], range(5, 8), [])
+    assert [record.solved for record in again.records] == [True, False, False]
 
 
 def test_a_turn_elsewhere_finds_there_what_the_campaign_has_here(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, [(1, 1)], seed=1, options=[])
+    campaign = Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=[])
     there = Path("there")
     words, folder = campaign.command(campaign.records[0], 1, there)
     assert folder == tmp_path / "1-1-seed1"
@@ -67,32 +85,32 @@ def test_a_turn_elsewhere_finds_there_what_the_campaign_has_here(tmp_path: Path)
 
 
 def test_a_campaign_remembers_what_it_did(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seed=1, options=[])
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seeds=ONE_SEED, options=[])
     campaign.records[0].solved = True
     campaign.save()
-    again = Campaign(tmp_path, [(1, 2), (1, 1)], seed=1, options=[])
+    again = Campaign(tmp_path, [(1, 2), (1, 1)], seeds=ONE_SEED, options=[])
     assert [record.name for record in again.records] == ["1-2", "1-1"]
     assert again.records[1].solved
-    other = Campaign(tmp_path, [(2, 1)], seed=1, options=[])
+    other = Campaign(tmp_path, [(2, 1)], seeds=ONE_SEED, options=[])
     other.save()
-    assert Campaign(tmp_path, [(1, 1)], seed=1, options=[]).records[0].solved
+    assert Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=[]).records[0].solved
 
 
 def test_a_stage_that_was_solved_by_other_options_gets_another_turn(tmp_path: Path) -> None:
     easy, hard = ["--solved-share", "0"], ["--solved-share", "0.9"]
-    campaign = Campaign(tmp_path, [(1, 1)], seed=1, options=easy)
+    campaign = Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=easy)
     record = campaign.records[0]
     record.status = {"solved": True}
     campaign.end_turn(record, tmp_path, 0)
-    assert Campaign(tmp_path, [(1, 1)], seed=1, options=easy).next_record() is None
-    again = Campaign(tmp_path, [(1, 1)], seed=1, options=hard)
+    assert Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=easy).next_record() is None
+    again = Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=hard)
     assert again.next_record() is again.records[0]
 
 
 def test_a_run_that_fails_does_not_count_as_solved_by_what_an_earlier_one_has_left(
     tmp_path: Path,
 ) -> None:
-    campaign = Campaign(tmp_path, [(1, 1)], 1, [])
+    campaign = Campaign(tmp_path, [(1, 1)], ONE_SEED, [])
     record = campaign.records[0]
     (tmp_path / "status.json").write_text('{"solved": true}', "utf-8")
     campaign.end_turn(record, tmp_path, 2)
@@ -104,7 +122,7 @@ def test_a_run_that_fails_does_not_count_as_solved_by_what_an_earlier_one_has_le
 def test_a_run_starts_from_the_agent_that_is_chosen_for_its_stage(tmp_path: Path) -> None:
     chosen = {(1, 2): Path("other.safetensors")}
     campaign = Campaign(
-        tmp_path, [(1, 1), (1, 2)], 1, [], lambda world, stage: chosen.get((world, stage))
+        tmp_path, [(1, 1), (1, 2)], ONE_SEED, [], lambda world, stage: chosen.get((world, stage))
     )
     first, _ = campaign.command(campaign.records[0], hours=1)
     second, _ = campaign.command(campaign.records[1], hours=1)
@@ -138,7 +156,7 @@ def with_command(campaign: Campaign, program: str) -> Campaign:
 
 
 def test_a_campaign_whose_runs_keep_failing_ends_with_their_last_words(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seed=1, options=[])
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seeds=ONE_SEED, options=[])
     with_command(campaign, "print('out of order'); raise SystemExit(1)")
     with pytest.raises(RunError, match="3 runs in a row failed; the last one said: out of order"):
         run_campaign(campaign, 0, 1, lambda: False)
@@ -146,7 +164,7 @@ def test_a_campaign_whose_runs_keep_failing_ends_with_their_last_words(tmp_path:
 
 
 def test_a_failure_now_and_then_does_not_end_a_campaign(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, [(1, 1)], seed=1, options=[])
+    campaign = Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=[])
     trace = tmp_path / "failed"
     program = f"from pathlib import Path; p = Path({str(trace)!r}); f = p.exists(); "
     with_command(campaign, program + "p.unlink() if f else p.touch(); raise SystemExit(f)")
@@ -174,16 +192,16 @@ def test_two_campaigns_in_one_folder_are_refused(tmp_path: Path, capsys: Any) ->
 CAMPAIGN = """
 import sys, pathlib
 sys.path.insert(0, ".")
-from tests.test_campaign import Campaign, run_campaign, with_command
+from tests.test_campaign import TURNS_PER_SEED, Campaign, run_campaign, with_command
 program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-campaign = Campaign(pathlib.Path(sys.argv[1]), [(1, 1)], 1, [])
+campaign = Campaign(pathlib.Path(sys.argv[1]), [(1, 1)], range(1, 2), [])
 run_campaign(with_command(campaign, program), 0, 1, lambda: False)
 """
 
 
 def test_a_killed_campaign_leaves_no_run_behind(tmp_path: Path) -> None:
     campaign = subprocess.Popen([sys.executable, "-c", CAMPAIGN, str(tmp_path)])
-    log = tmp_path / "1-1.log"
+    log = tmp_path / "1-1-seed1.log"
     while not (log.exists() and log.read_text().endswith("\n")):
         assert campaign.poll() is None
         time.sleep(0.05)

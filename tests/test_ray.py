@@ -307,7 +307,7 @@ def test_stages_have_their_turns_at_once_and_a_lost_one_goes_on_elsewhere(cluste
 
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     options = ["--lstm-size", "8", "--engine", "nes-py", "--save-interval", "5"]
-    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], 1, options)
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], range(1, 2), options)
     said: list[str] = []
     shown: list[set[str]] = []
     finished = threading.Event()

@@ -84,7 +84,7 @@ class StageCrew:
                     break
                 for turn in list(self._turns):
                     self._look(turn)
-                show({turn.record.name for turn in self._turns})
+                show({turn.record.key for turn in self._turns})
                 _rest(LOOK, interrupted)
         finally:
             self._finish()
@@ -96,7 +96,7 @@ class StageCrew:
         nodes = [replace(node, cores=node.cores // cores[node.id]) for node in able]
         taken = Counter(turn.node.id for turn in self._turns)
         for node in free_places(nodes, taken, len(self._campaign.records)):
-            record = self._campaign.next_record({turn.record.name for turn in self._turns})
+            record = self._campaign.next_record({turn.record.key for turn in self._turns})
             if record is None:
                 return
             words, folder = self._campaign.command(record, hours, Path(HOME))
@@ -116,7 +116,7 @@ class StageCrew:
             now, look = time.monotonic(), handle.look.remote()
             turn = _Turn(record, node, handle, folder, now, record.seconds, look, now)
             self._turns.append(turn)
-            self._say(f"{record.name} has its turn on {node.host}.")
+            self._say(f"{record.run} has its turn on {node.host}.")
 
     def _look(self, turn: _Turn) -> None:
         """Take over what a turn has written since the last look, if that has come."""
@@ -170,7 +170,7 @@ class StageCrew:
         self._turns.remove(turn)
         ray.kill(turn.actor)
         self._campaign.end_turn(turn.record, turn.folder, None)
-        self._say(f"{turn.record.name} was lost on {turn.node.host}; it goes on elsewhere.")
+        self._say(f"{turn.record.run} was lost on {turn.node.host}; it goes on elsewhere.")
         if turn.node.id in {node.id for node in living_nodes()}:
             self._losses += 1
             if self._losses >= MOST_LOSSES:

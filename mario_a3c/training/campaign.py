@@ -3,7 +3,8 @@
 Each turn of a stage is a run of ``train.py`` of its own, in a process of its own. What the
 campaign knows stands in ``campaign.json`` and in the folders of the runs, so it can be stopped and
 started again at any point. An unsolved stage gets another turn once the others had theirs: first
-its run goes on, and after every third turn a new one begins with another seed.
+its run goes on, and after every third turn a new one begins with another seed. With several seeds
+a stage has a run with each of them, as if it were several stages.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ POLL = 1.0
 
 @dataclass
 class StageRecord:
-    """What a campaign knows of one stage."""
+    """What a campaign knows of one stage, or of one stage with one of several seeds."""
 
     world: int
     stage: int
@@ -57,6 +58,11 @@ class StageRecord:
         """The stage's name, for example ``1-1``."""
         return f"{self.world}-{self.stage}"
 
+    @property
+    def key(self) -> str:
+        """The name of this record: no other of the campaign has it."""
+        return f"{self.name}-seed{self.seed}"
+
 
 class Campaign:
     """Trains a list of stages with the same options."""
@@ -65,7 +71,7 @@ class Campaign:
         self,
         folder: Path,
         stages: Sequence[tuple[int, int]],
-        seed: int,
+        seeds: range,
         options: Sequence[str],
         start_from: Callable[[int, int], Path | None] = lambda world, stage: None,
     ) -> None:
@@ -74,7 +80,7 @@ class Campaign:
         Args:
             folder: for ``campaign.json`` and the runs; made if it is not there.
             stages: the stages, in the order of their first turns.
-            seed: of the first run of every stage.
+            seeds: of the first runs of every stage.
             options: options of ``train.py`` that every run gets.
             start_from: called with a world and a stage when a run of it begins; returns the agent
                 whose weights it starts from, if any.
@@ -84,29 +90,31 @@ class Campaign:
             OSError: the folder cannot be made or read.
         """
         self.folder, self.options, self._start_from = folder, list(options), start_from
+        self._num_seeds = len(seeds)
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "campaign.json"
         self._failures = 0
-        known: dict[tuple[int, int], StageRecord] = {}
+        known: dict[tuple[int, int, int], StageRecord] = {}
         try:
             if self._file.exists():
                 for entry in json.loads(self._file.read_text("utf-8")):
-                    known[entry["world"], entry["stage"]] = StageRecord(**entry)
+                    known[entry["world"], entry["stage"], entry["seed"]] = StageRecord(**entry)
         except (LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"{self._file} is not the record of a campaign: {error}.") from error
-        self.records = [known.get(stage) or StageRecord(*stage, seed=seed) for stage in stages]
+        wanted = [(*stage, seed) for seed in seeds for stage in stages]
+        self.records = [known.get(one) or StageRecord(*one) for one in wanted]
         for record in self.records:
             record.solved &= record.options == self.options
-        self._others = [record for stage, record in known.items() if stage not in set(stages)]
+        self._others = [record for one, record in known.items() if one not in wanted]
 
     def next_record(self, busy: Collection[str] = ()) -> StageRecord | None:
         """Return the unsolved stage with the fewest turns, or None if there is none.
 
         Args:
-            busy: names of stages that have their turn.
+            busy: keys of the records that have their turn.
         """
         unsolved = [
-            record for record in self.records if not record.solved and record.name not in busy
+            record for record in self.records if not record.solved and record.key not in busy
         ]
         return min(unsolved, key=lambda record: record.turns, default=None)
 
@@ -190,7 +198,7 @@ class Campaign:
 
     def log(self, record: StageRecord) -> Path:
         """Return the file that holds what the runs of a stage print."""
-        return self.folder / f"{record.name}.log"
+        return self.folder / f"{record.key}.log"
 
     def command(
         self, record: StageRecord, hours: float, home: Path | None = None
@@ -205,7 +213,7 @@ class Campaign:
         home = home or self.folder
         program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
         program += ["--world", str(record.world), "--stage", str(record.stage)]
-        seed = record.seed + record.turns // TURNS_PER_SEED
+        seed = record.seed + self._num_seeds * (record.turns // TURNS_PER_SEED)
         record.run = f"{record.name}-seed{seed}"
         self.save()
         folder = self.folder / record.run
@@ -253,13 +261,13 @@ def run_campaign(
             if record is None or left <= 0:
                 break
 
-            refresh = partial(show, {record.name})
+            refresh = partial(show, {record.key})
             campaign.take_turn(record, min(left, stage_hours), refresh, interrupted)
             show(set())
 
 
 Show = Callable[[set[str]], None]
-"""Called with the names of the stages that have their turn."""
+"""Called with the keys of the records that have their turn."""
 
 
 @contextlib.contextmanager
@@ -274,7 +282,7 @@ def shown(campaign: Campaign) -> Iterator[Show]:
 
     def tell(current: set[str]) -> None:
         for record in campaign.records:
-            if record.name in before - current:
+            if record.key in before - current:
                 print("  ".join(_row(record)), flush=True)
         before.clear()
         before.update(current)
@@ -285,9 +293,10 @@ def shown(campaign: Campaign) -> Iterator[Show]:
 
 def table(records: Sequence[StageRecord], current: set[str]) -> Table:
     """Return a table of all stages; those that are being trained are marked."""
-    shown = Table("stage", "state", "turns", "time", "steps", "mean x", "completed", "evaluation")
+    shown = Table("stage", "seed", "state", "turns", "time", "steps", "mean x", "completed")
+    shown.add_column("evaluation")
     for record in records:
-        shown.add_row(*_row(record, running=record.name in current))
+        shown.add_row(*_row(record, running=record.key in current))
     return shown
 
 
@@ -298,6 +307,7 @@ def _row(record: StageRecord, running: bool = False) -> list[str]:
     recent = status.get("recent", {})
     return [
         record.name,
+        record.run.rpartition("seed")[2] or str(record.seed),
         state,
         str(record.turns),
         f"{record.seconds / 60:.1f} min",

@@ -22,6 +22,7 @@ NO_MATTER = (
     "stages",
     "all_stages",
     "stage_hours",
+    "num_seeds",
     "until_solved",
     "save_interval",
     "keep",
