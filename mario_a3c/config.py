@@ -77,6 +77,9 @@ class RunConfig:
     """Share of the training episodes that begin shortly before a recent failure of the agent."""
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
+    start_from: float = 0.0
+    """Let them begin in the last part of the way only, from this share of it on: 0.75 for the last
+    quarter."""
     imitation_coef: float = 0.0
     """Weight of imitating the found ways."""
     imitation_coef_final: float = 0.0
@@ -320,7 +323,14 @@ class RunConfig:
         _one_of("--device", self.device, DEVICES)
         _one_of("--optimizer", self.optimizer, OPTIMIZERS)
         _one_of("--precision", self.precision, PRECISIONS)
-        for name in ("gamma", "gae_lambda", "start_fraction", "retry_fraction", "solved_share"):
+        for name in (
+            "gamma",
+            "gae_lambda",
+            "start_fraction",
+            "start_from",
+            "retry_fraction",
+            "solved_share",
+        ):
             _within(_option(name), getattr(self, name), 0.0, 1.0)
         for name in _POSITIVE:
             value = getattr(self, name)

@@ -4,12 +4,15 @@ import gc
 from typing import Any
 
 import numpy as np
+import pytest
 
+from mario_a3c.config import RunConfig
 from mario_a3c.envs.engines import make_engine
+from mario_a3c.envs.factory import make_env, prepare_training
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.progress import NUM_STRIPS
 from mario_a3c.envs.starts import ground_along, starts_from_trace
-from tests.mario import decisions, on_both_engines, recorded, same
+from tests.mario import decisions, needs_native, on_both_engines, recorded, same
 
 SETTINGS: dict[str, Any] = {"action_set": "complex", "noop_max": 0, "log_buttons": True}
 
@@ -93,6 +96,21 @@ def test_the_asked_share_of_episodes_begins_at_a_start():
     env.reset(seed=0)
     elsewhere = [env.step(same(0, 8))[4]["final_info"]["began_elsewhere"] for _ in range(12)]
     assert 0.3 < np.mean(elsewhere) < 0.7
+
+
+@needs_native
+@pytest.mark.parametrize(("start_from", "least"), [(0.0, 0), (0.75, 1900), (1.0, 3000)])
+def test_starts_may_be_in_the_last_part_of_the_way_only(tmp_path, start_from, least):
+    (tmp_path / "1-1.jsonl").write_text(recorded("1-1").to_json())
+    config = RunConfig(start_fraction=1.0, start_from=start_from, paths=str(tmp_path))
+    env = make_env(config, 64, seed=1)
+    assert isinstance(env, MarioVectorEnv)
+    prepare_training(env, config)
+    _, infos = env.reset(seed=2)
+    assert infos["x"].min() >= least
+    if start_from < 1:
+        assert infos["x"].min() < least + 800
+        assert len(set(infos["x"].tolist())) > 16
 
 
 def test_a_nes_py_snapshot_outlives_the_console_it_was_taken_on():

@@ -130,6 +130,8 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield "reuse"
     if config.get("start_fraction"):
         yield "starts on found ways"
+    if config.get("start_from"):
+        yield f"starts from {config['start_from']:.0%} of the way on"
     if config.get("imitation_coef"):
         yield "imitation of found ways"
     if config.get("ground_of_ways"):

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mario_a3c.config import RunConfig
 
 
+START_EVERY = 4
+"""Decisions between two starts along a way; fewer where they are in its last part only."""
+
+
 def prepare_training(env: MarioVectorEnv, config: RunConfig) -> None:
     """Set up what only training has.
 
@@ -34,14 +38,16 @@ def prepare_training(env: MarioVectorEnv, config: RunConfig) -> None:
         return
     engine = make_engine(config.engine, config.world, config.stage, 1)
     starts = []
+    every = max(1, round(START_EVERY * (1 - config.start_from)))
     for trace in found_ways(config):
-        starts += starts_from_trace(
+        along = starts_from_trace(
             engine,
             trace.buttons,
             noops=trace.noops,
-            every=4,
+            every=every,
             display_buttons=config.display_buttons,
         )
+        starts += along[min(int(config.start_from * len(along)), len(along) - 1) :]
     env.set_starts(starts, config.start_fraction)
 
 
