@@ -150,6 +150,23 @@ def draw(points: list[Point], output: Path) -> None:
     pyplot.close(figure)
 
 
+def read(path: Path) -> list[Point]:
+    """Return the points that were noted so far."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Point(
+                row["task"],
+                int(row["delay"]),
+                int(row["seed"]),
+                int(row["steps"]),
+                float(row["score"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
 def main() -> int:
     """Train with every delay and seed, or draw; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -163,17 +180,7 @@ def main() -> int:
     parser.add_argument("--image", type=Path, default=Path("docs/images/staleness.png"))
     parser.add_argument("--draw", action="store_true", help="train nothing, draw what is noted")
     arguments = parser.parse_args()
-    noted: list[Point] = []
-    if arguments.output.exists():
-        with arguments.output.open(newline="", encoding="utf-8") as file:
-            noted = [
-                Point(
-                    row["task"],
-                    *(int(row[name]) for name in Point._fields[1:4]),
-                    float(row["score"]),
-                )
-                for row in csv.DictReader(file)
-            ]
+    noted = read(arguments.output)
     if not arguments.draw:
         _, settings = settings_for(RunConfig(env_name=arguments.env_name))
         changes = {"num_processes": 1, "device": "cpu", "num_global_steps": arguments.steps}

@@ -198,9 +198,11 @@ def test_so_it_is_with_mario_along_given_ways(start, tmp_path, engine):
     ways = tmp_path / "ways"
     ways.mkdir()
     (ways / "1-1.jsonl").write_text(recorded("1-1").to_json())
-    words = ("--engine", engine, "--paths", str(ways), "--lstm-size", "8", "--seed", "7")
-    words += ("--imitation-coef", "0.2", "--start-fraction", "0.5", "--retry-fraction", "0.2")
-    words += ("--gradual-noops", "--max-episode-length", "12", "--total-steps", str(20 * ROLLOUT))
+    words = (
+        *("--engine", engine, "--paths", str(ways), "--lstm-size", "8", "--seed", "7"),
+        *("--imitation-coef", "0.2", "--start-fraction", "0.5", "--retry-fraction", "0.2"),
+        *("--gradual-noops", "--max-episode-length", "12", "--total-steps", str(20 * ROLLOUT)),
+    )
     runs = [start(*words, game="", folder=tmp_path / name) for name in ("a", "b")]
     for run in runs:
         run.end()
