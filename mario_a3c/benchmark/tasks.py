@@ -122,7 +122,7 @@ def tasks_page(results: dict[str, dict[str, Any]], trainings: Path) -> str:
 Score: mean and standard deviation over {TASK_EPISODES} episodes that training has not seen (seed
 {TASK_SEED}), the likeliest action at every step; random: as many with actions drawn evenly. Steps,
 time and seed are those of the training run when these weights were measured best; the time is
-wall-clock time on two cores that other work shared. Versions: {versions}.
+wall-clock time on two cores, on which the runs took turns. Versions: {versions}.
 
 {tasks_table(results)}
 """
@@ -133,8 +133,8 @@ wall-clock time on two cores that other work shared. Versions: {versions}.
 
 What `python benchmarks/seeds.py` noted of whole trainings. Solved: the preset's `solved_score` was
 reached in two evaluations in a row, which ended the run. Score: of the best agent of that seed over
-100 episodes. CPU: processor time of all processes of a run; on two idle cores it would take half as
-many seconds, while the wall-clock time is that of a machine that other work shared.
+100 episodes. CPU: processor time of all processes of a run; where the wall-clock time is much more
+than half of it, other work had its share of the two cores.
 
 {seeds_table(trainings)}
 """
