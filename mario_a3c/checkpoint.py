@@ -130,14 +130,14 @@ def publish(best: Path, target: Path) -> bool:
     Raises:
         OSError: it cannot be written.
     """
-    if _score(best) <= _score(target):
+    if score_of(best) <= score_of(target):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, best.read_bytes())
     return True
 
 
-def _score(path: Path) -> float:
+def score_of(path: Path) -> float:
     """Return the score of a saved agent; minus infinity where there is none that can be read."""
     try:
         return float(load_agent(path).metadata["evaluation"]["score"])

@@ -23,9 +23,10 @@ from mario_a3c.stages import parse_stages
 from mario_a3c.training.audition import furthest_agent
 from mario_a3c.training.campaign import Campaign, run_campaign
 from mario_a3c.training.preparation import (
+    NAME_ANOTHER,
+    check_for_all,
     check_ray,
     check_resumed,
-    chosen_engine,
     prepare,
     resumed_settings,
 )
@@ -122,7 +123,7 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         stages = parse_stages("all" if config.all_stages else config.stages)
     except ValueError as error:
         raise ConfigError(f"--stages {config.stages}: {error}") from error
-    chosen_engine(config)
+    check_for_all(config)
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("all-stages", "no-all-stages", "warm-start", "no-warm-start"):
         own.add_argument(f"--{name}", action="store_true")
@@ -167,7 +168,9 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
     except FolderInUseError as error:
         raise ConfigError(f"{error}; end that one first.") from error
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written to: {error.strerror}.") from error
+        raise ConfigError(
+            f"{folder} cannot be written to: {error.strerror}; {NAME_ANOTHER}"
+        ) from error
     except RunError as error:
         say(f"train.py: {error}", sys.stderr)
         return 1

@@ -350,6 +350,15 @@ class RunConfig:
             raise ConfigError(
                 f"--hide is for tasks whose observations are numbers: leave it out with {MARIO}."
             )
+        if self.start_from and not self.start_fraction:
+            raise ConfigError(
+                f"--start-from {self.start_from} says where episodes begin along a found way, and "
+                "--start-fraction 0 that none does: give a number above 0 for it."
+            )
+        if self.num_seeds > 1 and not (self.stages or self.all_stages):
+            raise ConfigError(
+                f"--num-seeds {self.num_seeds} is for campaigns: give --stages or --all-stages too."
+            )
         self._validate_batches()
 
     def _validate_batches(self) -> None:

@@ -67,9 +67,50 @@ def test_several_seeds_of_a_stage_are_trained_like_several_stages(tmp_path: Path
     assert campaign.next_record({"1-2-seed5"}) is campaign.records[2]
     first.turns = TURNS_PER_SEED
     assert campaign.command(first, hours=1)[1].name == "1-1-seed7"  # not what others have
+    first.turns += 1
+    (tmp_path / "1-1-seed7").mkdir()
+    assert campaign.command(first, hours=1)[1].name == "1-1-seed7-again"  # it left no state
     campaign.save()
     again = Campaign(tmp_path, [(1, 1)], range(5, 8), [])
     assert [record.solved for record in again.records] == [True, False, False]
+
+
+def test_another_seed_does_not_take_over_the_run_that_a_record_has_come_to(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, [(1, 1)], ONE_SEED, [])
+    (record,) = campaign.records
+    campaign.command(record, hours=1)
+    record.turns = TURNS_PER_SEED
+    _, folder = campaign.command(record, hours=1)
+    assert folder.name == "1-1-seed2"
+    folder.mkdir()
+    (folder / "resume-000000000001.safetensors").touch()
+    both = Campaign(tmp_path, [(1, 1)], range(1, 3), [])
+    words, other = both.command(both.records[1], hours=1)
+    assert "--resume" not in words
+    assert other != folder
+    words, same = both.command(both.records[0], hours=1)
+    assert same == folder
+    assert "--resume" in words
+
+
+def test_a_record_of_before_goes_on_with_its_run(tmp_path: Path) -> None:
+    folder = tmp_path / "1-1-seed2"
+    folder.mkdir()
+    (folder / "resume-000000000001.safetensors").touch()
+    old = {"world": 1, "stage": 1, "seed": 1, "turns": TURNS_PER_SEED + 1, "run": folder.name}
+    (tmp_path / "campaign.json").write_text(json.dumps([old]))
+    campaign = Campaign(tmp_path, [(1, 1)], ONE_SEED, [])
+    assert campaign.command(campaign.records[0], hours=1)[1] == folder
+
+
+@pytest.mark.parametrize("words", ["--saved-path /proc/agents", "--load-from nowhere"])
+def test_what_no_stage_could_do_is_refused_before_the_first(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--log-path", str(tmp_path / "logs")]
+    assert main(["--stages", "1-1", "--engine", "nes-py", *words.split(), *places]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "logs").exists()
 
 
 def test_a_turn_elsewhere_finds_there_what_the_campaign_has_here(tmp_path: Path) -> None:

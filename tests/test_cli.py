@@ -28,6 +28,7 @@ from tests.disks import small_disk
 from tests.pipes import unread
 
 ROOT = Path(__file__).parent.parent
+ELSEWHERE = "name a folder in which you may write."
 SMALL = ("--lstm-size", "8", "--engine", "nes-py", "--num-processes", "1")
 
 
@@ -87,6 +88,8 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ("--preset refrence", "--preset 'refrence' is unknown: choose from"),
         ("--env-name CartPol-v1", "--env-name 'CartPol-v1' is unknown. Did you mean CartPole-v1?"),
         ("--lstm-size 1000000000", "--lstm-size 1000000000 and --hidden 64 64 make a network"),
+        ("--start-from 0.7 --start-fraction 0", "--start-from 0.7 says where episodes begin"),
+        ("--num-seeds 3", "--num-seeds 3 is for campaigns: give --stages"),
         ("--load-from nowhere", "There is no checkpoint nowhere."),
         ("--load-from-previous-stage", "--load-from-previous-stage is not possible: 1-1 has"),
         (
@@ -99,7 +102,7 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ),
         (
             "--saved-path /dev/null/agents",
-            "--saved-path /dev/null/agents cannot be written to: Not a directory. Name a folder",
+            "--saved-path /dev/null/agents cannot be written to: Not a directory; name a folder",
         ),
         ("--saved-path /proc/agents", "--saved-path /proc/agents cannot be written to: "),
         ("--hide 1", "--hide is for tasks whose observations are numbers: leave it out with"),
@@ -115,7 +118,7 @@ def test_a_device_that_is_not_there_is_refused(capsys, logs, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     sentence = refusal(capsys, logs, "--device", "cuda")
     assert sentence == (
-        "--device cuda is not possible: PyTorch finds no CUDA device here. Use cpu, or auto."
+        "--device cuda is not possible: PyTorch finds no CUDA device here; give cpu or auto."
     )
 
 
@@ -128,14 +131,15 @@ def test_a_log_folder_that_cannot_be_written_to_is_refused(capsys, logs, folder)
 def test_a_full_or_read_only_disk_is_refused_and_no_run_folder_stays(capsys, tmp_path):
     with small_disk(tmp_path / "full", 2**17) as disk:
         sentence = refusal(capsys, disk, "--run-name", "run", *SMALL)
-        assert sentence == f"{disk / 'run'} cannot be written to: No space left on device."
+        assert (
+            sentence == f"{disk / 'run'} cannot be written to: No space left on device; {ELSEWHERE}"
+        )
     with small_disk(tmp_path / "sealed", 2**20, ",ro") as disk:
         sentences = [refusal(capsys, disk, *SMALL)]
         sentences.append(refusal(capsys, tmp_path / "logs", "--saved-path", str(disk), *SMALL))
         for option, sentence in zip(("log", "saved"), sentences, strict=True):
             assert sentence == (
-                f"--{option}-path {disk} cannot be written to: Read-only file system. "
-                "Name a folder in which you may write."
+                f"--{option}-path {disk} cannot be written to: Read-only file system; {ELSEWHERE}"
             )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mario_a3c.checkpoint import load_agent
+from mario_a3c.checkpoint import load_agent, score_of
 from mario_a3c.training.evaluate import evaluate
 from mario_a3c.training.trainer import Trainer
 from tests.alone import spec_of, task_config
@@ -35,6 +35,16 @@ def best_agent(folder: Path, **settings: Any) -> dict[str, Any]:
 
 def test_an_agents_training_time_counts_what_came_before_a_resume(tmp_path):
     assert EARLIER <= best_agent(tmp_path)["seconds"] < EARLIER + 100
+
+
+def test_a_best_agent_that_nobody_was_told_of_is_not_replaced_by_a_worse_one(tmp_path):
+    best_agent(tmp_path)
+    config = task_config("CartPole-v1")
+    saved = score_of(tmp_path / "best.safetensors")
+    trainer = Trainer(config, spec_of(config), tmp_path)
+    assert trainer.best_score < saved
+    *_, so_far = trainer._evaluation_arguments()
+    assert so_far.best_score == trainer.best_score == saved
 
 
 def test_an_agent_tells_the_settings_of_earlier_times(tmp_path):

@@ -72,6 +72,15 @@ def test_a_game_that_fails_in_a_replay_leaves_no_video_and_is_told_as_such(
     with pytest.raises(GameError, match="failed in a replay for a video: RuntimeError: the cart"):
         recorder.record(evaluation(10))
     assert names(tmp_path) == []
+    assert recorder.record(evaluation(20)) == ""  # the same would fail again
+
+
+def test_what_was_seen_before_a_resume_is_not_recorded_as_the_first_or_the_best(recorder, tmp_path):
+    assert recorder.record(evaluation(10, 3161, 1.0)).endswith("first-greedy-completion.mp4")
+    best = evaluation(10, 3161, 1.0).score
+    resumed = Recorder(small_config(engine="nes-py"), tmp_path, best_score=best)
+    assert resumed.record(evaluation(20, 3161, 1.0)).endswith("periodic.mp4")
+    assert resumed.record(evaluation(30, 3170, 1.0)).endswith("000000030-best.mp4")
 
 
 def test_a_replay_shows_that_it_hangs(tmp_path, monkeypatch):

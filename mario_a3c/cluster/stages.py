@@ -133,8 +133,9 @@ class StageCrew:
         for turn in list(self._turns):
             with contextlib.suppress(RayError):
                 self._take(turn)
-                turn.coming = turn.actor.look.remote()
-                self._take(turn, last=True)
+                if turn in self._turns:
+                    turn.coming = turn.actor.look.remote()
+                    self._take(turn, last=True)
 
     def _take(self, turn: _Turn, last: bool = False) -> None:
         record = turn.record

@@ -50,6 +50,11 @@ class StageRecord:
     failed: bool = False
     """Whether the run of its last turn ended with an error."""
     run: str = ""
+    """Name of its newest run."""
+    run_seed: int = 0
+    """Seed of that run."""
+    began: int = 0
+    """How many turns it had had when that run began."""
     seconds: float = 0.0
     status: dict[str, Any] = field(default_factory=dict)
 
@@ -90,7 +95,6 @@ class Campaign:
             OSError: the folder cannot be made or read.
         """
         self.folder, self.options, self._start_from = folder, list(options), start_from
-        self._num_seeds = len(seeds)
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "campaign.json"
         self._failures = 0
@@ -98,6 +102,9 @@ class Campaign:
         try:
             if self._file.exists():
                 for entry in json.loads(self._file.read_text("utf-8")):
+                    if "began" not in entry:  # an older record tells it by the number of turns
+                        runs = entry["turns"] // TURNS_PER_SEED
+                        entry |= {"began": runs * TURNS_PER_SEED, "run_seed": entry["seed"] + runs}
                     known[entry["world"], entry["stage"], entry["seed"]] = StageRecord(**entry)
         except (LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"{self._file} is not the record of a campaign: {error}.") from error
@@ -213,22 +220,31 @@ class Campaign:
         home = home or self.folder
         program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
         program += ["--world", str(record.world), "--stage", str(record.stage)]
-        seed = record.seed + self._num_seeds * (record.turns // TURNS_PER_SEED)
-        record.run = f"{record.name}-seed{seed}"
+        goes_on = record.run and record.turns < record.began + TURNS_PER_SEED
+        if not goes_on:
+            record.run_seed, record.began = self._free_seed(record), record.turns
+            record.run = f"{record.name}-seed{record.run_seed}"
         self.save()
         folder = self.folder / record.run
-        if states(folder):
+        if goes_on and states(folder):
             spent = float(_read_status(folder).get("seconds", 0.0)) / 3600
             there = str(home / folder.name)
             return [*program, "--resume", there, "--hours", str(spent + hours)], folder
-        while folder.exists():  # a run that ended before its first state
+        while folder.exists():  # it ended before its first state, or another record had this seed
             folder = folder.with_name(folder.name + "-again")
             record.run = folder.name
         new = ["--log-path", str(home), "--run-name", record.run, "--hours", str(hours)]
         agent = self._start_from(record.world, record.stage)
         if agent is not None:
             new += ["--load-from", str(agent)]
-        return [*program, *new, "--seed", str(seed)], folder
+        return [*program, *new, "--seed", str(record.run_seed)], folder
+
+    def _free_seed(self, record: StageRecord) -> int:
+        """Return the seed for a record's next run: its own first, then those that nobody has."""
+        if not record.run:
+            return record.seed
+        of_stage = [one for one in (*self.records, *self._others) if one.name == record.name]
+        return 1 + max(max(one.seed, one.run_seed) for one in of_stage)
 
 
 def _read_status(folder: Path) -> dict[str, Any]:
@@ -307,7 +323,7 @@ def _row(record: StageRecord, running: bool = False) -> list[str]:
     recent = status.get("recent", {})
     return [
         record.name,
-        record.run.rpartition("seed")[2] or str(record.seed),
+        str(record.run_seed if record.run else record.seed),
         state,
         str(record.turns),
         f"{record.seconds / 60:.1f} min",

@@ -215,7 +215,7 @@ def evaluate(
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     inside = shared.inside.numpy()[-1:]
-    recorder = Recorder(config, folder, inside)
+    recorder = Recorder(config, folder, inside, so_far.best_score)
     evaluator: Evaluator | None = None
     faults = Patience(MOST_FAULTS)
     best_score, good_ones = so_far.best_score, 0

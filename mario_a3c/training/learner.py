@@ -28,6 +28,9 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.link import Link
 from mario_a3c.training.shared import DROPPED
 
+MINIBATCHES = 50
+"""Is added to a worker's seed for what it draws to learn: games and actions have other seeds."""
+
 
 class Learner:
     """One worker's copy of the model, and how it learns from what was played."""
@@ -41,7 +44,7 @@ class Learner:
         self.model = ActorCritic(spec).to(device)
         use_precision(self.model, config.precision)
         self.flat = FlatParameters(self.model)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed + MINIBATCHES)
         self.imitation: Imitation | None = None
         if config.imitation_coef:
             ways = demonstrations(config)

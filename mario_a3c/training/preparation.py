@@ -32,7 +32,7 @@ from mario_a3c.training.trainer import Trainer
 
 TASK = ("env_name", "env_module", "world", "stage", "action_type", "hide")
 """Settings of which a run that goes on cannot change any."""
-NAME_ANOTHER = "Name a folder in which you may write."
+NAME_ANOTHER = "name a folder in which you may write."
 WAYS = "ways"
 """Folder in a run's folder that holds the ways it has found itself."""
 
@@ -57,7 +57,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
         config = dataclasses.replace(config, engine=engine)
         if learns_from_ways(config) and not config.paths and engine == "nes-py":
             config = dataclasses.replace(
-                config, start_fraction=0.0, imitation_coef=0.0, ground_of_ways=False
+                config, start_fraction=0.0, start_from=0.0, imitation_coef=0.0, ground_of_ways=False
             )
             sentence += " It finds no ways to learn from, which needs the native engine."
         _check_ways(config)
@@ -95,7 +95,9 @@ def _our_own(folder: Path, new: bool) -> Iterator[FolderLock]:
     except OSError as error:
         if new:
             shutil.rmtree(folder, ignore_errors=True)
-        raise ConfigError(f"{folder} cannot be written to: {error.strerror}.") from error
+        raise ConfigError(
+            f"{folder} cannot be written to: {error.strerror}; {NAME_ANOTHER}"
+        ) from error
 
 
 def resumed_settings(wanted: RunConfig) -> RunConfig:
@@ -160,9 +162,24 @@ def _device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            "--device cuda is not possible: PyTorch finds no CUDA device here. Use cpu, or auto."
+            "--device cuda is not possible: PyTorch finds no CUDA device here; give cpu or auto."
         )
     return name
+
+
+def check_for_all(config: RunConfig) -> None:
+    """Refuse what no run of a campaign could do, whatever its stage.
+
+    Raises:
+        ConfigError: a setting is not possible here.
+        CheckpointError: the agent to start from is missing, broken or does not fit.
+    """
+    chosen_engine(config)
+    _check_saved_path(config.saved_path)
+    if not config.ray:
+        _device(config.device)
+    if config.load_from:
+        _initial_agent(config, network_for(config))
 
 
 def chosen_engine(config: RunConfig) -> tuple[str, str]:
@@ -185,7 +202,7 @@ def _check_saved_path(folder: str) -> None:
         check_writable(there / "agent.safetensors")
     except OSError as error:
         raise ConfigError(
-            f"--saved-path {folder} cannot be written to: {error.strerror}. {NAME_ANOTHER}"
+            f"--saved-path {folder} cannot be written to: {error.strerror}; {NAME_ANOTHER}"
         ) from error
 
 
@@ -277,7 +294,7 @@ def _new_folder(config: RunConfig) -> Path:
             folder = Path(config.log_path) / f"{name}-{attempt}"
         except OSError as error:
             raise ConfigError(
-                f"--log-path {config.log_path} cannot be written to: {error.strerror}. "
+                f"--log-path {config.log_path} cannot be written to: {error.strerror}; "
                 f"{NAME_ANOTHER}"
             ) from error
         else:

@@ -66,7 +66,8 @@ def how_it_ended(process: BaseProcess) -> str:
     """Return how a process ended that should not have: by which signal, or with which status."""
     status = process.exitcode or 0
     if status < 0:
-        return f"was killed by {signal.Signals(-status).name}"
+        known = -status in set(signal.Signals)
+        return f"was killed by {signal.Signals(-status).name if known else f'signal {-status}'}"
     return f"ended unasked with status {status}"
 
 

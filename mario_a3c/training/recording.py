@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mario_a3c.learning.rollout import Episode
     from mario_a3c.training.evaluate import Evaluation
 
+FIRST, GREEDILY = "first-completion", "first-greedy-completion"
 KEEP = 20
 """Videos that stay in a run's folder; older ones are deleted."""
 SHORTEST_PAUSE = 120.0
@@ -31,7 +32,11 @@ class Recorder:
     """Records the first completion, new bests, and now and then whatever is played."""
 
     def __init__(
-        self, config: RunConfig, folder: Path, inside: NDArray[np.float64] | None = None
+        self,
+        config: RunConfig,
+        folder: Path,
+        inside: NDArray[np.float64] | None = None,
+        best_score: float = -np.inf,
     ) -> None:
         """Record into ``folder / "videos"``.
 
@@ -39,12 +44,15 @@ class Recorder:
             config: the run.
             folder: its folder.
             inside: shows others that an episode hangs that is played again; see `Guard`.
+            best_score: of the run so far, if it goes on.
         """
         self._config = config
         self._folder = folder / "videos"
         self._guard = Guard(inside)
-        self._completed = self._completed_greedily = False
-        self._best = -np.inf
+        names = [video.name for video in self._folder.glob("*.mp4")]
+        self._completed_greedily = any(GREEDILY in name for name in names)
+        self._completed = self._completed_greedily or any(FIRST in name for name in names)
+        self._best = best_score
         self._unseen: Evaluation | None = None
         self._last = -np.inf
 
@@ -76,8 +84,14 @@ class Recorder:
             return ""
         self._last = time.monotonic()
         path = self._folder / f"step-{evaluation.steps:09d}-{reason}.mp4"
-        write_video(path, self._pictures(episode.buttons), scale=1)
-        make_gif(path, path.with_suffix(".gif"), every=8, width=128)
+        try:
+            write_video(path, self._pictures(episode.buttons), scale=1)
+            make_gif(path, path.with_suffix(".gif"), every=8, width=128)
+        except OSError:  # there may be room the next time
+            raise
+        except BaseException:
+            self._unseen = None
+            raise
         if evaluation is self._unseen:
             self._unseen = None
         self._rotate()
@@ -87,10 +101,10 @@ class Recorder:
         """Return what an evaluation saw for the first time, if it did."""
         if evaluation.greedy.figures.get("completed") and not self._completed_greedily:
             self._completed_greedily = self._completed = True
-            return "first-greedy-completion"
+            return GREEDILY
         if not self._completed and any(e.figures.get("completed") for e in evaluation.sampled):
             self._completed = True
-            return "first-completion"
+            return FIRST
         return ""
 
     def _pictures(self, buttons: bytes) -> Iterator[NDArray[np.uint8]]:
@@ -98,9 +112,11 @@ class Recorder:
         config, call = self._config, partial(self._guard.call, "a replay for a video")
         engine = call(make_engine, config.engine, config.world, config.stage, 1)
         pictures = replay_pictures(engine, buttons)
-        while (picture := call(next, pictures, None)) is not None:
-            yield picture
-        engine.close()
+        try:
+            while (picture := call(next, pictures, None)) is not None:
+                yield picture
+        finally:
+            engine.close()
 
     def _rotate(self) -> None:
         videos = sorted(self._folder.glob("*.mp4"), key=lambda video: video.stat().st_mtime_ns)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mario_a3c.checkpoint import CheckpointError, publish
+from mario_a3c.checkpoint import CheckpointError, publish, score_of
 from mario_a3c.cluster.child import run_cluster
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice, RunError
@@ -140,9 +140,10 @@ class Trainer:
 
         Old states do not tell it, and after a change of ``noop_max`` it is something else.
         """
-        stored = tensors.get("mastered", self.shared.mastered)
-        same = stored.shape[1:] == self.shared.mastered.shape[1:] and len(stored)
-        return (stored if same else self.shared.mastered).double().mean(0)
+        ours = self.shared.mastered
+        stored = tensors.get("mastered", ours)
+        same = stored.shape[1:] == ours.shape[1:] and stored.dtype == ours.dtype and len(stored)
+        return (stored if same else ours).mean(0)
 
     def _stored(
         self, tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype
@@ -327,6 +328,8 @@ class Trainer:
 
     def _evaluation_arguments(self) -> tuple[Any, ...]:
         self.shared.inside[-1] = 0.0
+        # An evaluation that was killed may have saved its agent and not told us.
+        self.best_score = max(self.best_score, score_of(self.folder / "best.safetensors"))
         so_far = SoFar(self.best_score, time.monotonic() - self.seconds, self.earlier)
         return self.config, self.spec, self.shared, self._next_seed(), self.folder, so_far
 
