@@ -301,7 +301,9 @@ def account(samples: list[Sample], end: dict[str, Any], warm_up: float) -> tuple
     if end["status"] != 128 + signal.SIGTERM:
         faults.append(f"it ended with status {end['status']}")
     faults += end["broken"]
-    verdict = "nothing grew, nothing slowed down, nothing was left behind"
+    verdict = (
+        "nothing grew, nothing slowed down per second of processor time, nothing was left behind"
+    )
     lines += ["", f"Verdict: {'; '.join(faults) or verdict}."]
     return "\n".join(lines), not faults
 
