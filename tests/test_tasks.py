@@ -222,3 +222,26 @@ def test_a_users_module_registers_its_task(env_id, module):
     observation, _ = env.reset(seed=0)
     _, rewards, *_ = env.step(observation.argmax(1))
     assert rewards.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("def broken(:", "cannot be imported: SyntaxError: "),
+        ("raise ImportError('no\\nluck')", "cannot be imported: ImportError: no luck."),
+    ],
+)
+def test_a_module_that_fails_is_refused_in_a_sentence(tmp_path, monkeypatch, content, told):
+    name = f"fails_{abs(hash(content))}"
+    (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(TaskError) as refused:
+        make_gymnasium_env("CartPole-v1", 1, module=name)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_environment_that_cannot_be_made_is_refused_in_its_own_words():
+    gymnasium.register("CannotBeMade-v0", entry_point=lambda: 1 // 0)
+    with pytest.raises(TaskError, match="CannotBeMade-v0 cannot be made: ZeroDivisionError"):
+        make_gymnasium_env("CannotBeMade-v0", 1)

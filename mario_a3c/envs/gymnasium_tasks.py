@@ -115,13 +115,15 @@ def _registered(env_id: str, module: str, render_mode: str | None) -> Env[Any, A
         raise TaskError(f"--env-name {env_id} needs a package that is not here: {error}") from error
     except gymnasium.error.Error as error:
         raise TaskError(f"--env-name {env_id} cannot be made: {error}") from error
+    except Exception as error:  # a user's environment may raise anything
+        raise TaskError(f"--env-name {env_id} cannot be made: {_told(error)}") from error
 
 
 def import_module(name: str) -> None:
     """Import a user's module, also from the folder in which the command was given.
 
     Raises:
-        TaskError: there is no such module.
+        TaskError: there is no such module, or it fails.
     """
     here = str(Path.cwd())
     if here not in sys.path:
@@ -130,6 +132,13 @@ def import_module(name: str) -> None:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise TaskError(f"--env-module {name!r} cannot be imported: {error}.") from error
+    except Exception as error:  # whatever is wrong in it
+        raise TaskError(f"--env-module {name!r} cannot be imported: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}."
 
 
 def nearest(env_id: str) -> str:
