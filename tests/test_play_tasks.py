@@ -1,6 +1,11 @@
 """play.py with any task but Mario: scores, recordings, the random baseline, refusals."""
 
 import json
+import os
+import subprocess
+import sys
+from ctypes.util import find_library
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,3 +110,19 @@ def test_a_users_task_is_played(capsys):
     arguments = ["--env-name", "tests/Guess-v0", "--env-module", "tests.registered_task"]
     assert play_cli.main([*arguments, "--random", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["mean_length"] == 20
+
+
+@pytest.mark.skipif(find_library("EGL") is None, reason="nothing here draws without a display")
+def test_mujoco_is_recorded_without_a_display(tmp_path):
+    video = tmp_path / "reacher.mp4"
+    words = ["--env-name", "Reacher-v5", "--random", "--episodes", "1", "--record", str(video)]
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL")
+    }
+    command = [sys.executable, str(Path(__file__).parent.parent / "play.py"), *words]
+    # In a folder of its own, because MuJoCo leaves a log where it is run.
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list(read_video(video))) >= 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -107,6 +108,9 @@ def _registered(env_id: str, module: str, render_mode: str | None) -> Env[Any, A
             import_module(wanted)
     if name not in gymnasium.registry:
         raise TaskError(f"--env-name {env_id!r} is unknown.{nearest(name)}")
+    no_display = sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}
+    if render_mode is not None and no_display:
+        os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a display; read when it is loaded
     # Not every environment takes a render mode.
     shown: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
