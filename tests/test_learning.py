@@ -23,6 +23,14 @@ def test_cartpole_is_balanced(tmp_path):
 
 
 def test_the_pendulum_is_swung_up(tmp_path):
-    config = task_config("Pendulum-v1", num_global_steps=30_000, minibatches=4, learning_rate=2e-3)
+    # Smaller steps towards the end: else a seed, or the last bit of a sum, decides how it ends.
+    steps = 45_000
+    config = task_config(
+        "Pendulum-v1",
+        num_global_steps=steps,
+        anneal_steps=steps,
+        minibatches=4,
+        learning_rate=2e-3,
+    )
     model, _ = train_alone(config, tmp_path)
     assert mean_score(config, model, episodes=50) >= -400  # chance is -1,200
