@@ -242,6 +242,6 @@ def test_a_module_that_fails_is_refused_in_a_sentence(tmp_path, monkeypatch, con
 
 
 def test_an_environment_that_cannot_be_made_is_refused_in_its_own_words():
-    gymnasium.register("CannotBeMade-v0", entry_point=lambda: 1 // 0)
+    gymnasium.register("CannotBeMade-v0", entry_point=lambda: 1 // 0)  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="CannotBeMade-v0 cannot be made: ZeroDivisionError"):
         make_gymnasium_env("CannotBeMade-v0", 1)
