@@ -27,9 +27,7 @@ def evaluation(steps: int, x: float = 300.0, completed: float = 0.0) -> Evaluati
 
 
 @pytest.fixture
-def recorder(tmp_path, monkeypatch):
-    """A recorder that finds a reason in every evaluation that is better than those before."""
-    monkeypatch.setattr(recording, "SHORTEST_PAUSE", 0.0)
+def recorder(tmp_path):
     return Recorder(small_config(engine="nes-py"), tmp_path)
 
 
@@ -41,24 +39,8 @@ def test_a_first_completion_is_recorded_and_later_ones_only_if_they_are_better(r
     assert recorder.record(evaluation(10, 3161, 1.0)).endswith("first-greedy-completion.mp4")
     assert recorder.record(evaluation(20, 3161, 1.0)) == ""
     assert recorder.record(evaluation(30, 3170, 1.0)).endswith("000000030-best.mp4")
-    assert len(names(tmp_path)) == 4
-
-
-def test_a_best_that_came_too_soon_after_a_video_is_recorded_later(recorder, monkeypatch):
-    assert recorder.record(evaluation(10)).endswith("000000010-best.mp4")
-    monkeypatch.setattr(recording, "SHORTEST_PAUSE", 1000.0)
-    assert recorder.record(evaluation(20, 500)) == ""
-    assert recorder.record(evaluation(30, 400)) == ""
-    monkeypatch.setattr(recording, "SHORTEST_PAUSE", 0.0)
-    assert recorder.record(evaluation(40, 400)).endswith("000000020-best.mp4")
-    assert recorder.record(evaluation(50, 400)) == ""
-
-
-def test_a_best_does_not_wait_when_nothing_follows(recorder, monkeypatch):
-    monkeypatch.setattr(recording, "SHORTEST_PAUSE", 1000.0)
-    assert recorder.record(evaluation(10))
-    assert recorder.record(evaluation(20, 500)) == ""
-    assert recorder.record(evaluation(30, 400), last=True).endswith("000000020-best.mp4")
+    assert recorder.record(evaluation(40, 3180, 1.0)).endswith("000000040-best.mp4")
+    assert len(names(tmp_path)) == 6
 
 
 def test_a_game_that_fails_in_a_replay_leaves_no_video_and_is_told_as_such(

@@ -26,8 +26,10 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.recording import Recorder
 from mario_a3c.training.shared import FAULTS, Shared
 
-REST = 15.0
-"""Seconds of rest per second of evaluation: on two cores it takes a thirtieth of the machine."""
+REST, REST_OF_VIDEO = 15.0, 9.0
+"""Seconds of rest per second of evaluation, and per second in which a video was made.
+
+Even if every evaluation were filmed, both would take less than a tenth of two cores."""
 
 
 @dataclass(frozen=True)
@@ -239,17 +241,18 @@ def evaluate(
                 best_score, evaluation = evaluation.score, replace(evaluation, kept=True)
         except (CheckpointError, OSError) as error:
             connection.send(Notice(f"The best agent could not be saved: {reason(error)}."))
-        last = config.until_solved and good_ones >= config.solved_evaluations
+        played = time.monotonic()
         try:
-            evaluation = replace(evaluation, video=recorder.record(evaluation, last))
+            evaluation = replace(evaluation, video=recorder.record(evaluation))
         except (GameError, OSError, ValueError) as error:
             connection.send(Notice(f"No video could be written: {reason(error)}."))
             shared.counters[-1, FAULTS] += isinstance(error, GameError)
         connection.send(evaluation)
         if evaluation.good and good_ones < config.solved_evaluations:
             continue
-        pause = max(config.eval_interval - evaluation.seconds, REST * evaluation.seconds)
-        _rest(shared, time.monotonic() + pause)
+        now = time.monotonic()
+        pause = max(REST * evaluation.seconds, REST_OF_VIDEO * (now - played))
+        _rest(shared, now + max(pause, config.eval_interval - evaluation.seconds))
 
 
 def _keep(evaluation: Evaluation, evaluator: Evaluator, folder: Path, so_far: SoFar) -> None:

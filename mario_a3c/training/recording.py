@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 FIRST, GREEDILY = "first-completion", "first-greedy-completion"
 KEEP = 20
 """Videos that stay in a run's folder; older ones are deleted."""
-SHORTEST_PAUSE = 120.0
-"""Seconds that a new best waits for after a video: encoding one takes a few seconds."""
 
 
 class Recorder:
@@ -53,15 +51,10 @@ class Recorder:
         self._completed_greedily = any(GREEDILY in name for name in names)
         self._completed = self._completed_greedily or any(FIRST in name for name in names)
         self._best = best_score
-        self._unseen: Evaluation | None = None
         self._last = -np.inf
 
-    def record(self, evaluation: Evaluation, last: bool = False) -> str:
-        """Record an episode if there is a reason to: of this evaluation, or of the best one.
-
-        Args:
-            evaluation: the newest.
-            last: whether no other will follow, so that the best one must not wait any longer.
+    def record(self, evaluation: Evaluation) -> str:
+        """Record an episode of an evaluation if there is a reason to.
 
         Returns:
             the path of the video, or "" if there was no reason.
@@ -70,30 +63,19 @@ class Recorder:
             OSError: the disk is full or not writable; no broken file is left.
             GameError: the game failed when the episode was played again.
         """
-        if evaluation.score > self._best:
-            self._best, self._unseen = evaluation.score, evaluation
-        rested = np.inf if last else time.monotonic() - self._last
         reason = self._first(evaluation)
-        if not reason and self._unseen is not None and rested >= SHORTEST_PAUSE:
-            evaluation, reason = self._unseen, "best"
+        if evaluation.score > self._best:
+            self._best, reason = evaluation.score, reason or "best"
         interval = 60 * self._config.video_interval
-        if not reason and interval and not last and rested >= interval:
+        if not reason and interval and time.monotonic() - self._last >= interval:
             reason = "periodic"
         episode = _most_interesting(evaluation)
         if not reason or not episode.buttons:
             return ""
         self._last = time.monotonic()
         path = self._folder / f"step-{evaluation.steps:09d}-{reason}.mp4"
-        try:
-            write_video(path, self._pictures(episode.buttons), scale=1)
-            make_gif(path, path.with_suffix(".gif"), every=8, width=128)
-        except OSError:  # there may be room the next time
-            raise
-        except BaseException:
-            self._unseen = None
-            raise
-        if evaluation is self._unseen:
-            self._unseen = None
+        write_video(path, self._pictures(episode.buttons), scale=1)
+        make_gif(path, path.with_suffix(".gif"), every=8, width=128)
         self._rotate()
         return str(path)
 
