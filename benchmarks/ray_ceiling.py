@@ -115,6 +115,7 @@ def measure(counts: list[int], seconds: float) -> dict[str, Any]:
 
     from mario_a3c.cluster.parameters import Message, Parameters
     from mario_a3c.cluster.ray_store import Address, RayStore
+    from mario_a3c.cluster.state import state_of
     from mario_a3c.cluster.wire import pack
     from mario_a3c.training.preparation import network_for
     from mario_a3c.training.trainer import Trainer
@@ -123,9 +124,7 @@ def measure(counts: list[int], seconds: float) -> dict[str, Any]:
     config = RunConfig(**settings)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, network_for(config), Path(folder))
-    shared = trainer.shared
-    state = {name: getattr(shared, name).numpy() for name in ("weights", "counters", "statistics")}
-    state |= {f"optimizer.{name}": part.numpy() for name, part in shared.optimizer_state.items()}
+    state = state_of(trainer.shared)
 
     class Measured(Parameters):
         def seconds(self) -> float:
@@ -136,13 +135,11 @@ def measure(counts: list[int], seconds: float) -> dict[str, Any]:
             torch.set_num_threads(1)
             store = RayStore(address)
             first = store.join(number)
-            counters, statistics = first.counters * 0, first.statistics * 0
+            counts = first.counters * 0, first.statistics * 0, first.mastered
             change = pack(torch.randn(len(first.weights.values)) * 1e-4)
             count = 0
             while time.time() < until:
-                message = Message(
-                    first.session, counters, statistics, change=change, updates=24, version=count
-                )
+                message = Message(first.session, *counts, change=change, updates=24, version=count)
                 store.send(message)()
                 count += 1
             return count

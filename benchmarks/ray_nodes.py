@@ -7,6 +7,7 @@ cluster's address for ADDRESS, and takes everything down again. ``--delay 5 --ra
 every node a line with so many milliseconds each way and so many Mbit/s. Needs root, iproute2 and
 Ray. With ``--compare SECONDS`` the command is what follows ``train.py``; it is timed on the nodes
 and with as many workers in shared memory, in turns, and the steps per second of both are printed.
+Each ``--variant="--ray-updates 1"`` is timed on the nodes as well, with these options besides.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -162,16 +164,20 @@ def learned(process: subprocess.Popen[bytes], folder: Path, after: float) -> tup
 def compare(options: Sequence[str], seconds: float, arguments: argparse.Namespace) -> None:
     """Time shared memory and the cluster in turns, and print the steps per second of each."""
     train = [sys.executable, str(ROOT / "train.py"), *options, "--no-until-solved"]
-    figures: dict[str, list[float]] = {"memory": [], "cluster": []}
-    for _ in range(arguments.rounds):
+    memory: list[float] = []
+    nodes: dict[str, list[float]] = {variant: [] for variant in ("", *arguments.variant)}
+    for turn in range(1, arguments.rounds + 1):
         count = str(arguments.nodes)
-        figures["memory"].append(speed([*train, "--num-processes", count], seconds))
-        with cluster(arguments.nodes, arguments.delay, arguments.rate) as (address, spaces):
-            command = _inside(spaces[0], *train, "--ray", address)
-            figures["cluster"].append(speed(command, seconds))
-        print({name: [round(figure, 1) for figure in both] for name, both in figures.items()})
-    means = {name: sum(both) / len(both) for name, both in figures.items()}
-    print(f"{means['cluster'] / means['memory']:.0%} of the speed of shared memory")
+        memory.append(speed([*train, "--num-processes", count], seconds))
+        print(f"turn {turn}, shared memory: {memory[-1]:.0f} steps/s", flush=True)
+        for variant, figures in nodes.items():
+            with cluster(arguments.nodes, arguments.delay, arguments.rate) as (address, spaces):
+                command = _inside(spaces[0], *train, "--ray", address, *shlex.split(variant))
+                figures.append(speed(command, seconds))
+            print(f"turn {turn}, nodes {variant}: {figures[-1]:.0f} steps/s", flush=True)
+    for variant, figures in nodes.items():
+        share = sum(figures) / sum(memory)
+        print(f"nodes {variant}: {share:.0%} of the speed of shared memory")
 
 
 def main() -> None:
@@ -181,6 +187,7 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.0, help="milliseconds each way")
     parser.add_argument("--rate", type=float, default=0.0, help="Mbit/s")
     parser.add_argument("--compare", type=float, metavar="SECONDS")
+    parser.add_argument("--variant", action="append", default=[], metavar="OPTIONS")
     parser.add_argument("--rounds", type=int, default=2, help="turns that each of the two has")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()

@@ -206,6 +206,8 @@ class RunConfig:
     those of a rollout, and 1 pushes every gradient into the shared optimizer."""
     ray_ahead: int = 1
     """Pushes that a worker on a cluster has under way while it goes on with older weights."""
+    ray_half: bool = True
+    """Send weights and gradients over the network in half precision."""
 
     # The run.
 

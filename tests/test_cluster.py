@@ -31,7 +31,8 @@ P = 50
 def begun(config: RunConfig) -> Shared:
     torch.manual_seed(1)
     weights = torch.randn(P)
-    return Shared.begin(weights, make_state(config.optimizer, weights), 1, quantities=2)
+    moments = make_state(config.optimizer, weights)
+    return Shared.begin(weights, moments, 1, quantities=2, noop_max=config.noop_max)
 
 
 class Near:
@@ -83,6 +84,15 @@ def test_half_a_vector_keeps_eleven_bits_of_small_and_large_elements_alike():
     assert pack(vector).values.nbytes == 2 * len(vector)
     unpack(pack(torch.zeros(4)), back)
     assert not back.any()
+
+
+def test_vectors_that_are_not_halved_cross_bit_by_bit():
+    config = small_config(ray_half=False)
+    shared = begun(config)
+    near, far = MemoryLink(config, shared, 0), linked(ray_half=False)[1]
+    for link in (near, far):
+        link.push(torch.randn(P, generator=torch.Generator().manual_seed(1)), 0.01)
+    assert torch.equal(pulled(far), pulled(near))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
@@ -188,6 +198,24 @@ def test_parameters_that_begin_again_are_joined_and_counts_go_on_from_theirs():
     link.push(torch.ones(P), 0.1)
     pulled(link)
     assert counters(store) == [32, 2, 0, 0]
+
+
+def test_what_was_mastered_comes_to_the_checkpoint_and_to_workers_that_join_later():
+    store, first = linked(noop_max=3)
+    second = StoreLink(store, 1, small_config(noop_max=3, ray_ahead=0))
+    for link, share in ((first, 1.0), (second, 0.5)):
+        link.shared.mastered[OWN, 3] = share
+        link.push(torch.ones(P), 0.1)
+        pulled(link)
+    shared = begun(small_config(noop_max=3))
+    take_state(shared, store.parameters.look().state)
+    assert shared.mastered.tolist() == [[0, 0, 0, 0.75]]
+    store.parameters.retire(0)
+    store.parameters.retire(1)
+    assert store.parameters.look().state["mastered"].tolist() == [0, 0, 0, 0.5]
+    store.parameters = Parameters(small_config(noop_max=3), state_of(shared))
+    third = StoreLink(store, 2, small_config(noop_max=3))
+    assert third.shared.mastered[OWN].tolist() == [0, 0, 0, 0.75]
 
 
 def test_a_retired_worker_that_wakes_up_changes_nothing_and_is_told_to_stop():

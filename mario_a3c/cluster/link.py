@@ -51,12 +51,13 @@ class StoreLink:
     Args:
         store: where the parameters are.
         worker: this worker's number.
-        config: the run; ``ray_ahead`` and ``updates_together`` say what crosses when.
+        config: the run; ``ray_ahead``, ``ray_half`` and ``updates_together`` say what
+            crosses when.
     """
 
     def __init__(self, store: Store, worker: int, config: RunConfig) -> None:
         self.worker, self.row = worker, OWN
-        self._store, self._ahead = store, config.ray_ahead
+        self._store, self._ahead, self._half = store, config.ray_ahead, config.ray_half
         self._flight: deque[Callable[[], Reply]] = deque()
         self._reports: list[Any] = []
         self._fresh = True
@@ -70,6 +71,7 @@ class StoreLink:
             mastered=torch.zeros((2, config.noop_max + 1), dtype=torch.float64),
             inside=torch.zeros(2, dtype=torch.float64),
         )
+        self.shared.mastered[OWN] = torch.from_numpy(first.mastered.copy())
         self._own: _OwnSteps | None = None
         if config.updates_together > 1:
             self._own = _OwnSteps(config, self.shared.weights)
@@ -92,7 +94,8 @@ class StoreLink:
         self._fresh = True
         if self._own is None:
             message = self._message()
-            message.gradient, message.learning_rate = pack(gradient), learning_rate
+            message.gradient = pack(gradient, self._half)
+            message.learning_rate = learning_rate
             self._send(message)
         elif self._own.step(gradient, learning_rate):
             self._push_own(self._own)
@@ -123,6 +126,7 @@ class StoreLink:
             self._session,
             self.shared.counters[OWN].numpy().copy(),
             self.shared.statistics[OWN].numpy().copy(),
+            self.shared.mastered[OWN].numpy().copy(),
             version=self._version,
             reports=reports,
         )
@@ -179,7 +183,7 @@ class _OwnSteps:
 
     def __init__(self, config: RunConfig, weights: Tensor) -> None:
         self.made = 0
-        self._together = config.updates_together
+        self._together, self._half = config.updates_together, config.ray_half
         self._weights, self._known = weights, torch.empty_like(weights)
         state = make_state(config.optimizer, weights)
         self._optimizer = make_optimizer(config.optimizer, weights, state)
@@ -197,7 +201,7 @@ class _OwnSteps:
 
     def take_change(self) -> Packed:
         """Return what the updates have changed, and begin to gather anew."""
-        change = pack(self._weights - self._known)
+        change = pack(self._weights - self._known, self._half)
         self.made = 0
         self._known.copy_(self._weights)
         return change

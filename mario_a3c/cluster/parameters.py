@@ -31,6 +31,7 @@ class Message:
         session: what it got when it joined.
         counters: ``int64 [4]``, its own; the updates among them are counted here instead.
         statistics: ``float64 [3, K + 1]``, its own.
+        mastered: ``float64 [N]``, its own.
         gradient: to take a step with, if there is one.
         learning_rate: of that step.
         change: of the weights, in sum, by updates that the worker has made on its own.
@@ -42,6 +43,7 @@ class Message:
     session: int
     counters: NDArray[np.int64]
     statistics: NDArray[np.float64]
+    mastered: NDArray[np.float64]
     gradient: Packed | None = None
     learning_rate: float = 0.0
     change: Packed | None = None
@@ -62,6 +64,7 @@ class Reply:
         counters: ``int64 [4]``, of everybody else.
         own_updates: that this worker made since it joined.
         statistics: ``float64 [3, K + 1]``, of everybody else.
+        mastered: ``float64 [N]``, the mean over all workers.
         stop: whether everybody is to finish.
     """
 
@@ -72,6 +75,7 @@ class Reply:
     counters: NDArray[np.int64]
     own_updates: int
     statistics: NDArray[np.float64]
+    mastered: NDArray[np.float64]
     stop: bool
 
 
@@ -91,6 +95,7 @@ class _Member:
     optimizer: Optimizer
     counters: Tensor
     statistics: Tensor
+    mastered: NDArray[np.float64]
 
 
 class Parameters:
@@ -108,6 +113,7 @@ class Parameters:
         self._vector = torch.zeros_like(self._weights)
         self._counters = torch.from_numpy(state["counters"].copy())
         self._statistics = torch.from_numpy(state["statistics"].copy())
+        self._last_mastered = state["mastered"].copy()
         self._optimizer_state = {
             name: torch.from_numpy(state[f"optimizer.{name}"].copy())
             for name in make_state(config.optimizer, self._weights[:0])
@@ -141,6 +147,7 @@ class Parameters:
             optimizer,
             torch.zeros(COLUMNS, dtype=torch.int64),
             torch.zeros_like(self._statistics),
+            self._mastered(),
         )
         self._members[self._sessions] = member
         return self._reply(self._sessions, member, 0)
@@ -158,6 +165,7 @@ class Parameters:
         member.counters.copy_(torch.from_numpy(message.counters.copy()))
         member.counters[UPDATES] = updates
         member.statistics.copy_(torch.from_numpy(message.statistics.copy()))
+        member.mastered = message.mastered.copy()
         self._reports += message.reports
         staleness = self._updates - message.version
         if message.gradient is not None:
@@ -186,6 +194,7 @@ class Parameters:
             "weights": self._weights.numpy(),
             "counters": counters.numpy(),
             "statistics": statistics.numpy(),
+            "mastered": self._mastered(),
         }
         for name, part in self._optimizer_state.items():
             state[f"optimizer.{name}"] = part.numpy()
@@ -199,8 +208,16 @@ class Parameters:
         statistics = torch.stack([self._statistics, *(member.statistics for member in others)])
         return counters.sum(0), merge(statistics)
 
+    def _mastered(self) -> NDArray[np.float64]:
+        """Return what the workers have mastered in the mean, or had when the last one left."""
+        if self._members:
+            mastered = [member.mastered for member in self._members.values()]
+            self._last_mastered = np.mean(mastered, axis=0)
+        return self._last_mastered.copy()
+
     def _fold(self, worker: int) -> None:
         """Add what a worker has counted to what stands, and end its session."""
+        self._mastered()
         for session, member in list(self._members.items()):
             if member.worker == worker:
                 self._counters += member.counters
@@ -214,11 +231,12 @@ class Parameters:
         own = int(member.counters[UPDATES]) if member is not None else 0
         return Reply(
             session,
-            pack(self._weights),
+            pack(self._weights, self._config.ray_half),
             int(counters[UPDATES]) + own,
             staleness,
             counters.numpy(),
             own,
             statistics.numpy(),
+            self._mastered(),
             self._stop or stop,
         )

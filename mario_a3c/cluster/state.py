@@ -12,7 +12,7 @@ from mario_a3c.training.shared import Shared
 
 State = dict[str, NDArray[Any]]
 """``weights`` ``float32 [P]``, ``counters`` ``int64 [4]``, ``statistics`` ``float64 [3, K + 1]``,
-and the optimizer's state, each name of which begins with ``optimizer.``."""
+``mastered`` ``float64 [N]``, and the optimizer's state, whose names begin with ``optimizer.``."""
 
 
 def state_of(shared: Shared) -> State:
@@ -21,6 +21,7 @@ def state_of(shared: Shared) -> State:
         "weights": shared.weights.numpy(),
         "counters": shared.counters.sum(0).numpy(),
         "statistics": merge(shared.statistics).numpy(),
+        "mastered": shared.mastered.mean(0).numpy(),
     }
     for name, part in shared.optimizer_state.items():
         state[f"optimizer.{name}"] = part.numpy()
@@ -30,7 +31,7 @@ def state_of(shared: Shared) -> State:
 def take_state(shared: Shared, state: State) -> None:
     """Write into the first rows what `state_of` would return, and clear the others."""
     parts = {"weights": shared.weights, "counters": shared.counters[0]}
-    parts["statistics"] = shared.statistics[0]
+    parts.update(statistics=shared.statistics[0], mastered=shared.mastered[0])
     parts.update({f"optimizer.{name}": part for name, part in shared.optimizer_state.items()})
     for name, part in parts.items():
         part.copy_(torch.from_numpy(state[name].copy()))

@@ -1,4 +1,4 @@
-"""Vectors as they cross the network: in half precision, scaled to use all of its range."""
+"""Vectors as they cross the network: in half precision, scaled to use its range, or in full."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ class Packed(NamedTuple):
     """A vector on its way.
 
     Attributes:
-        values: ``float16 [P]`` in -1..1.
+        values: ``float16 [P]`` in -1..1, or ``float32 [P]``.
         scale: what they are multiplied with.
     """
 
-    values: NDArray[np.float16]
+    values: NDArray[np.float16] | NDArray[np.float32]
     scale: float
 
 
-def pack(vector: Tensor) -> Packed:
-    """Halve a vector ``float32 [P]``: 11 bits stay of its longest element, as many of most others.
+def pack(vector: Tensor, half: bool = True) -> Packed:
+    """Pack a vector ``float32 [P]``.
 
-    Unscaled, elements below 6e-8 would vanish, and a gradient is full of those.
+    Halved, 11 bits stay of its longest element and as many of most others. Unscaled, elements below
+    6e-8 would vanish, and a gradient is full of those.
     """
+    if not half:
+        return Packed(vector.cpu().numpy().copy(), 1.0)
     scale = float(vector.abs().max()) or 1.0
     return Packed((vector / scale).half().cpu().numpy(), scale)
 
