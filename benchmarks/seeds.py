@@ -113,7 +113,7 @@ def asynchrony(folder: Path) -> dict[str, Any]:
 def play(agent: Path, env_name: str, episodes: str) -> dict[str, Any]:
     """Return what play.py measures of an agent."""
     command = [sys.executable, "play.py", "--env-name", env_name, "--checkpoint", str(agent)]
-    command += ["--episodes", episodes, "--json"]
+    command += ["--episodes", episodes, "--no-window", "--json"]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(printed.splitlines()[-1])
 

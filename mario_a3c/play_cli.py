@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent
 from mario_a3c.config import MARIO, ConfigError, RunConfig
 from mario_a3c.envs.actions import controller_bytes
+from mario_a3c.envs.engine import SCREEN_SHAPE
 from mario_a3c.envs.engines import check_stage, choose_engine, make_engine
 from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.envs.rewards import REWARDS
@@ -33,8 +35,15 @@ from mario_a3c.playing.episodes import (
     play_episodes,
 )
 from mario_a3c.playing.gallery import Gallery, Tile, facts
-from mario_a3c.playing.tasks import TaskGame, agent_game, play_task, random_game, task_summary
-from mario_a3c.playing.video import VideoWriter, write_video
+from mario_a3c.playing.tasks import (
+    TaskGame,
+    agent_game,
+    picture_size,
+    play_task,
+    random_game,
+    task_summary,
+)
+from mario_a3c.playing.video import FRAMES_PER_SECOND, VideoWriter, write_video
 from mario_a3c.playing.window import NoDisplayError, Window, WindowClosedError
 from mario_a3c.stages import ALL
 from mario_a3c.words import read_options
@@ -53,7 +62,7 @@ class BadInputError(ValueError):
 
 @dataclass(frozen=True)
 class PlayOptions:
-    """Watch an agent play Super Mario Bros, or score and record one on any other task."""
+    """Watch an agent play Super Mario Bros or any other task, record it, or measure it."""
 
     world: int | None = None
     """World, 1 to 8; by default that of the checkpoint, or 1."""
@@ -74,7 +83,7 @@ class PlayOptions:
     record: Path | None = None
     """Write the episodes, one after another, to this MP4 file."""
     window: bool = True
-    """Show Mario in a window."""
+    """Show the game in a window or, without a display, record it; --no-window only plays it."""
     json: bool = False
     """Print the outcome as one JSON object on the last line."""
     trace: Path | None = None
@@ -123,7 +132,7 @@ def _main(arguments: Sequence[str]) -> int:
         if options.env_name == MARIO:
             game, sentence = prepare(options)
         else:
-            task, sentence = prepare_task(options)
+            task, size, sentence = prepare_task(options)
         for path in (options.record, options.trace):
             if path is not None:
                 _check_writable(path)
@@ -135,7 +144,7 @@ def _main(arguments: Sequence[str]) -> int:
         if options.env_name == MARIO:
             outcome = summary(game, _play(game, options))
         else:
-            outcome = task_summary(task, _play_task(task, options))
+            outcome = task_summary(task, _play_task(task, size, options))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -185,8 +194,11 @@ def prepare(options: PlayOptions) -> tuple[Game, str]:
     return game, f"The agent of {path} plays {game.world}-{game.stage}. {sentence}"
 
 
-def prepare_task(options: PlayOptions) -> tuple[TaskGame, str]:
+def prepare_task(options: PlayOptions) -> tuple[TaskGame, tuple[int, int] | None, str]:
     """Check everything that can be refused of a task that is not Mario; see `prepare`.
+
+    Returns:
+        what is played, the size of its pictures if it has any that are asked for, and a sentence.
 
     Raises:
         BadInputError: for a value that is not allowed, or an option of Mario's.
@@ -197,6 +209,20 @@ def prepare_task(options: PlayOptions) -> tuple[TaskGame, str]:
     for name in ("world", "stage", "trace", "noops"):
         if getattr(options, name):
             raise BadInputError(f"--{name} is for {MARIO}: leave it out with {options.env_name}.")
+    game, sentence = _task_game(options)
+    size = None
+    if options.window or options.record is not None:
+        try:
+            size = picture_size(game)
+        except TaskError as error:
+            if options.record is not None:
+                raise BadInputError(f"--record is not possible: {error}") from None
+            sentence += f" {error}"
+    return game, size, sentence
+
+
+def _task_game(options: PlayOptions) -> tuple[TaskGame, str]:
+    """Return what is played, and a sentence about it."""
     if options.random:
         game = random_game(options.env_name, options.env_module)
         return game, f"{options.env_name}, actions at random."
@@ -275,13 +301,11 @@ def _mario_config(path: Path, agent: Agent) -> dict[str, Any]:
 
 def _play(game: Game, options: PlayOptions) -> list[PlayedEpisode]:
     """Play, show and write what was asked for, and return the episodes in order."""
-    window, record = None, options.record
-    if options.window:
-        try:
-            window = Window(f"Super Mario Bros {game.world}-{game.stage}")
-        except NoDisplayError:
-            record = record or Path(f"videos/mario-{game.world}-{game.stage}.mp4")
-            print(f"There is no display: recording instead, to {record}.", flush=True)
+    height, width, _ = SCREEN_SHAPE
+    stage = f"{game.world}-{game.stage}"
+    window, record = _open_window(
+        f"Super Mario Bros {stage}", (height, width), FRAMES_PER_SECOND, f"mario-{stage}", options
+    )
     episodes = []
     try:
         for episode in play_episodes(
@@ -312,20 +336,66 @@ def _play(game: Game, options: PlayOptions) -> list[PlayedEpisode]:
     return episodes
 
 
-def _play_task(game: TaskGame, options: PlayOptions) -> list[Episode]:
-    """Play a task, write what was asked for, and return the episodes in order."""
-    if options.record is None:
-        return list(_told(play_task(game, options.episodes, options.seed)))
-    with VideoWriter(options.record, game.pictures_per_second, scale=1) as video:
-        episodes = list(_told(play_task(game, options.episodes, options.seed, video.write)))
-    print(f"Recorded {options.record}.", flush=True)
+def _open_window(
+    title: str, size: tuple[int, int], frames_per_second: int, name: str, options: PlayOptions
+) -> tuple[Window | None, Path | None]:
+    """Return the window that was asked for, if one can be opened, and what to record to, if any.
+
+    Args:
+        title: of the window.
+        size: height and width of the pictures.
+        frames_per_second: of the game.
+        name: of the recording that is made where there is no display.
+        options: say what was asked for.
+    """
+    record = options.record
+    if not options.window:
+        return None, record
+    try:
+        return Window(title, size, frames_per_second), record
+    except NoDisplayError:
+        record = record or Path(f"videos/{name}.mp4")
+        print(f"There is no display: recording instead, to {record}.", flush=True)
+        return None, record
+
+
+def _play_task(game: TaskGame, size: tuple[int, int] | None, options: PlayOptions) -> list[Episode]:
+    """Play a task, show and write what was asked for, and return the episodes in order."""
+    window, record = None, None
+    if size is not None:
+        name, speed = game.config.task, game.pictures_per_second
+        window, record = _open_window(name, size, speed, name, options)
+    episodes: list[Episode] = []
+    with ExitStack() as stack:
+        listeners: list[Callable[[NDArray[np.uint8]], None]] = []
+        if window is not None:
+            stack.callback(window.close)
+            listeners.append(window.show)
+        if record is not None:
+            video = VideoWriter(record, game.pictures_per_second, scale=1)
+            listeners.insert(0, stack.enter_context(video).write)  # also the last picture shown
+
+        def show(picture: NDArray[np.uint8]) -> None:
+            for listener in listeners:
+                listener(picture)
+
+        played = play_task(game, options.episodes, options.seed, show if listeners else None)
+        try:
+            for episode in _told(played):
+                episodes.append(episode)
+        except WindowClosedError:
+            print("The window was closed.", flush=True)
+    if record is not None:
+        print(f"Recorded {record}.", flush=True)
     return episodes
 
 
 def _told(episodes: Iterator[Episode]) -> Iterator[Episode]:
     """Print a line for each episode and pass it on."""
     for number, episode in enumerate(episodes, 1):
-        print(f"Episode {number}: return {episode.score:.2f}, {episode.length} decisions")
+        print(
+            f"Episode {number}: return {episode.score:.2f}, {episode.length} decisions", flush=True
+        )
         yield episode
 
 

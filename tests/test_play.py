@@ -160,7 +160,7 @@ def test_without_a_display_it_says_so_and_records(agent, capsys, tmp_path, monke
 
 def test_a_window_shows_the_same_episode(agent, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    monkeypatch.setattr("mario_a3c.playing.window.FRAMES_PER_SECOND", 10_000)
+    monkeypatch.setattr("mario_a3c.play_cli.FRAMES_PER_SECOND", 10_000)
     monkeypatch.chdir(tmp_path)
     seen = []
     for window in ("--window", "--no-window"):

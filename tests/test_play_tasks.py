@@ -1,4 +1,4 @@
-"""play.py with any task but Mario: scores, recordings, the random baseline, refusals."""
+"""play.py with any task but Mario: scores, windows, recordings, the random baseline, refusals."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import sys
 from ctypes.util import find_library
 from pathlib import Path
 
+import numpy as np
+import pygame
 import pytest
 import torch
 
@@ -16,8 +18,10 @@ from mario_a3c.config import RunConfig
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.playing.video import read_video
+from mario_a3c.playing.window import Window, WindowClosedError
 
 TASK = ("--env-name", "CartPole-v1")
+GUESS = ("--env-name", "tests/Guess-v0", "--env-module", "tests.registered_task", "--random")
 
 
 @pytest.fixture
@@ -31,8 +35,9 @@ def agent(tmp_path):
     return path
 
 
-def play(capsys, *arguments):
-    status = play_cli.main([str(argument) for argument in (*TASK, *arguments)])
+def play(capsys, *arguments, window=False):
+    words = [*TASK, *arguments, *([] if window else ["--no-window"])]
+    status = play_cli.main([str(word) for word in words])
     printed = capsys.readouterr()
     return status, printed.out, printed.err
 
@@ -74,6 +79,108 @@ def test_a_recording_has_a_picture_of_every_decision(agent, capsys, tmp_path):
     assert pictures[0].shape == (400, 600, 3)
 
 
+class Screen:
+    """What a window shows, and how fast, without waiting for it."""
+
+    def __init__(self, monkeypatch):
+        """Look on."""
+        self.pictures: list[np.ndarray] = []
+        self.speeds: set[int] = set()
+        show, screen = Window.show, self
+
+        def look_on(window, picture):
+            screen.pictures.append(picture)
+            show(window, picture)
+
+        class Clock:
+            def tick(self, frames_per_second):
+                screen.speeds.add(frames_per_second)
+
+        monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+        monkeypatch.setattr(Window, "show", look_on)
+        monkeypatch.setattr(pygame.time, "Clock", Clock)
+
+
+@pytest.fixture
+def screen(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return Screen(monkeypatch)
+
+
+def test_a_window_shows_every_decision_at_the_tasks_own_speed(agent, capsys, screen):
+    arguments = ("--checkpoint", agent, "--episodes", 2, "--json")
+    status, out, _ = play(capsys, *arguments, window=True)
+    assert status == 0
+    assert json.loads(out.splitlines()[-1])["episodes"] == 2
+    assert len(screen.pictures) == sum(lengths(out))
+    assert screen.pictures[0].shape == (400, 600, 3)
+    assert (screen.pictures[0] != screen.pictures[5]).any()
+    assert screen.speeds == {50}
+    assert not Path("videos").exists()
+
+
+def test_a_window_and_a_recording_show_the_same(agent, capsys, screen):
+    arguments = ("--checkpoint", agent, "--record", "video.mp4")
+    status, out, _ = play(capsys, *arguments, window=True)
+    assert status == 0
+    assert "Recorded video.mp4." in out
+    assert len(list(read_video("video.mp4"))) == len(screen.pictures) == sum(lengths(out))
+
+
+def test_closing_the_window_ends_playing_and_keeps_what_was_recorded(
+    agent, capsys, screen, monkeypatch
+):
+    def close(window, picture):
+        screen.pictures.append(picture)
+        if len(screen.pictures) == 12:
+            raise WindowClosedError
+
+    monkeypatch.setattr(Window, "show", close)
+    arguments = ("--checkpoint", agent, "--episodes", 9, "--record", "video.mp4", "--json")
+    status, out, _ = play(capsys, *arguments, window=True)
+    assert status == 0
+    assert "The window was closed.\nRecorded video.mp4.\n" in out
+    assert json.loads(out.splitlines()[-1])["episodes"] == len(lengths(out)) == 1
+    assert len(list(read_video("video.mp4"))) == 12
+
+
+def test_without_a_display_it_says_so_and_records(agent, capsys, tmp_path, monkeypatch):
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = play(capsys, "--checkpoint", agent, window=True)
+    assert status == 0
+    assert "There is no display: recording instead, to videos/CartPole-v1.mp4." in out
+    assert len(list(read_video("videos/CartPole-v1.mp4"))) == sum(lengths(out))
+
+
+def test_without_a_window_nothing_is_shown_or_recorded(agent, capsys, screen):
+    status, out, _ = play(capsys, "--checkpoint", agent)
+    assert status == 0
+    assert len(out.splitlines()) == 2
+    assert not screen.pictures
+    assert not Path("videos").exists()
+
+
+def test_a_task_without_pictures_is_scored_and_says_so(capsys, screen):
+    assert play_cli.main([*GUESS, "--json"]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert "tests/Guess-v0 has no pictures to show: NotImplementedError." in first
+    assert json.loads(last)["mean_length"] == 20
+    assert not Path("videos").exists()
+
+
+def test_a_task_without_pictures_cannot_be_recorded(capsys, screen):
+    assert play_cli.main([*GUESS, "--record", "video.mp4"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    told = "play.py: --record is not possible: tests/Guess-v0 has no pictures to show: "
+    assert printed.err.startswith(told)
+    assert printed.err.count("\n") == 1
+    assert not Path("video.mp4").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -107,8 +214,7 @@ def test_a_module_is_imported_because_the_user_says_so_not_because_a_file_does(t
 
 
 def test_a_users_task_is_played(capsys):
-    arguments = ["--env-name", "tests/Guess-v0", "--env-module", "tests.registered_task"]
-    assert play_cli.main([*arguments, "--random", "--json"]) == 0
+    assert play_cli.main([*GUESS, "--no-window", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["mean_length"] == 20
 
 

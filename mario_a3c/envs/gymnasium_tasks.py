@@ -120,7 +120,7 @@ def _registered(env_id: str, module: str, render_mode: str | None) -> Env[Any, A
     except gymnasium.error.Error as error:
         raise TaskError(f"--env-name {env_id} cannot be made: {error}") from error
     except Exception as error:  # a user's environment may raise anything
-        raise TaskError(f"--env-name {env_id} cannot be made: {_told(error)}") from error
+        raise TaskError(f"--env-name {env_id} cannot be made: {told(error)}") from error
 
 
 def import_module(name: str) -> None:
@@ -137,12 +137,13 @@ def import_module(name: str) -> None:
     except ModuleNotFoundError as error:
         raise TaskError(f"--env-module {name!r} cannot be imported: {error}.") from error
     except Exception as error:  # whatever is wrong in it
-        raise TaskError(f"--env-module {name!r} cannot be imported: {_told(error)}") from error
+        raise TaskError(f"--env-module {name!r} cannot be imported: {told(error)}") from error
 
 
-def _told(error: Exception) -> str:
-    """Return what an error says, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}."
+def told(error: BaseException) -> str:
+    """Return what an error says, as one line that ends with a full stop."""
+    name, text = type(error).__name__, " ".join(str(error).split()).rstrip(".")
+    return f"{name}: {text}." if text else f"{name}."
 
 
 def nearest(env_id: str) -> str:

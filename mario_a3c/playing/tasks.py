@@ -1,7 +1,8 @@
-"""Playing any task but Mario: an agent or the random baseline, scored and recorded."""
+"""Playing any task but Mario: an agent or the random baseline, scored, shown and recorded."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from mario_a3c.checkpoint import CheckpointError, load_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.atari import FRAME_SKIP, is_atari
 from mario_a3c.envs.factory import make_env
+from mario_a3c.envs.gymnasium_tasks import TaskError, told
 from mario_a3c.learning.baseline import UniformPolicy
 from mario_a3c.learning.model import Actor
 from mario_a3c.learning.rollout import Episode
@@ -40,7 +42,7 @@ class TaskGame:
         config: the task and its settings.
         player: an agent, or the random baseline.
         greedy: take the likeliest action instead of drawing one.
-        pictures_per_second: at which a recording runs at the game's own speed.
+        pictures_per_second: at which a window or a recording runs at the game's own speed.
     """
 
     config: RunConfig
@@ -139,6 +141,31 @@ def _outline(config: RunConfig) -> tuple[ModelSpec, int]:
         return spec, FRAMES_PER_SECOND // FRAME_SKIP
     usual = env.metadata.get("render_fps") or USUAL_FRAMES_PER_SECOND
     return spec, max(1, round(usual / config.action_repeat))
+
+
+def picture_size(game: TaskGame) -> tuple[int, int]:
+    """Return the height and width of the pictures in which a task can be shown.
+
+    Raises:
+        TaskError: there are none, told in one sentence.
+    """
+    name = game.config.env_name
+    picture: Any = None
+    try:
+        with warnings.catch_warnings():  # of Gymnasium, about what is told here
+            warnings.simplefilter("ignore")
+            env = make_env(game.config, 1, seed=0, render_mode="rgb_array")
+            try:
+                (picture,) = env.render() or (None,)
+            finally:
+                env.close()
+    except Exception as error:  # a user's environment may raise anything
+        cause = error.__cause__ if isinstance(error, TaskError) else None
+        raise TaskError(f"{name} has no pictures to show: {told(cause or error)}") from error
+    pixels = np.asarray(picture)
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise TaskError(f"{name} has no pictures to show: it does not render as rgb_array.")
+    return pixels.shape[0], pixels.shape[1]
 
 
 def play_task(

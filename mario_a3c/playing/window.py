@@ -8,13 +8,11 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from mario_a3c.envs.engine import SCREEN_SHAPE
-from mario_a3c.playing.video import FRAMES_PER_SECOND
-
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame
 
-SCALE = 3
+LARGEST = (720, 768)
+"""Height and width up to which pictures are enlarged: those of the NES by 3."""
 
 
 class NoDisplayError(Exception):
@@ -26,27 +24,34 @@ class WindowClosedError(Exception):
 
 
 class Window:
-    """Shows pictures, 60 a second.
+    """Shows pictures, every pixel as a square that is as large as fits `LARGEST`.
+
+    Args:
+        title: of the window.
+        size: height and width of the pictures.
+        frames_per_second: so many of them are shown.
 
     Raises:
         NoDisplayError: if no window can be opened here.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, size: tuple[int, int], frames_per_second: int) -> None:
         variables = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
         if sys.platform == "linux" and not any(map(os.environ.get, variables)):
             raise NoDisplayError
-        height, width, _ = SCREEN_SHAPE
+        height, width = size
+        scale = max(1, min(LARGEST[0] // height, LARGEST[1] // width))
         try:
             pygame.display.init()
-            self._surface = pygame.display.set_mode((width * SCALE, height * SCALE))
+            self._surface = pygame.display.set_mode((width * scale, height * scale))
         except pygame.error as error:
             raise NoDisplayError from error
         pygame.display.set_caption(title)
         self._clock = pygame.time.Clock()
+        self._frames_per_second = frames_per_second
 
     def show(self, picture: NDArray[np.uint8]) -> None:
-        """Show a picture, ``uint8 [240, 256, 3]``, and wait until the next one is due.
+        """Show a picture, ``uint8 [height, width, 3]``, and wait until the next one is due.
 
         Raises:
             WindowClosedError: if the user has closed the window, or pressed Escape or Q.
@@ -58,7 +63,7 @@ class Window:
         image = pygame.surfarray.make_surface(picture.swapaxes(0, 1))
         pygame.transform.scale(image, self._surface.get_size(), self._surface)
         pygame.display.flip()
-        self._clock.tick(FRAMES_PER_SECOND)
+        self._clock.tick(self._frames_per_second)
 
     def close(self) -> None:
         """Close the window."""
