@@ -96,6 +96,8 @@ class PlayOptions:
     """What to play: SuperMarioBros, or the id of any Gymnasium environment."""
     env_module: str = ""
     """Module that registers the environment, imported first; my_module:MyEnv-v0 does the same."""
+    hide: tuple[int, ...] = ()
+    """Play the variant of a task in which the agent does not see these elements of it, from 0."""
 
 
 @dataclass(frozen=True)
@@ -223,15 +225,20 @@ def prepare_task(options: PlayOptions) -> tuple[TaskGame, tuple[int, int] | None
 
 def _task_game(options: PlayOptions) -> tuple[TaskGame, str]:
     """Return what is played, and a sentence about it."""
+    name, module, hide = options.env_name, options.env_module, options.hide
+    task = RunConfig(env_name=name, hide=hide).task
     if options.random:
-        game = random_game(options.env_name, options.env_module)
-        return game, f"{options.env_name}, actions at random."
-    task = RunConfig(env_name=options.env_name).task
+        return random_game(name, module, hide), f"{_variant(name, hide)}, actions at random."
     path = options.checkpoint or _own_agent(
-        Path(f"saved_models/{task}.safetensors"), f"--env-name {options.env_name}"
+        Path(f"saved_models/{task}.safetensors"), f"--env-name {_variant(name, hide)}"
     )
-    game = agent_game(path, options.env_name, options.env_module, options.stochastic)
-    return game, f"The agent of {path} plays {options.env_name}."
+    game = agent_game(path, name, module, options.stochastic, hide)
+    return game, f"The agent of {path} plays {_variant(name, game.config.hide)}."
+
+
+def _variant(env_name: str, hide: tuple[int, ...]) -> str:
+    """Return a task as its options name it."""
+    return " ".join([env_name, "--hide", *map(str, hide)]) if hide else env_name
 
 
 def agent_file(world: int, stage: int) -> Path:
@@ -259,6 +266,10 @@ def _check_numbers(options: PlayOptions) -> None:
             raise BadInputError(f"--{name} {value} is not allowed: give {low} to {high}.")
     if options.episodes < 1:
         raise BadInputError(f"--episodes {options.episodes} is not allowed: give 1 or more.")
+    if options.hide and options.env_name == MARIO:
+        raise BadInputError(
+            f"--hide is for tasks whose observations are numbers: leave it out with {MARIO}."
+        )
     if options.seed < 0:
         raise BadInputError(f"--seed {options.seed} is not allowed: give 0 or more.")
     if options.random and options.checkpoint is not None:

@@ -107,6 +107,45 @@ def screen(monkeypatch, tmp_path):
     return Screen(monkeypatch)
 
 
+VARIANT = ("--env-name", "Pendulum-v1", "--hide", "2", "--no-window", "--json")
+
+
+@pytest.mark.parametrize(("words", "least", "most"), [([], -400, -50), (["--random"], -1700, -800)])
+def test_a_variant_of_a_task_is_played_by_its_agent_and_at_random(capsys, words, least, most):
+    assert play_cli.main([*VARIANT, "--episodes", "16", *words]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert "Pendulum-v1 --hide 2" in first
+    assert least < json.loads(last)["mean_return"] < most
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "--hide 0 1",
+            "There is no agent saved_models/Pendulum-v1-hide-0-1.safetensors: train one with "
+            "python train.py --env-name Pendulum-v1 --hide 0 1, or name another",
+        ),
+        ("--hide 7 --random", "--hide 7 is not possible: Pendulum-v1 shows 3 numbers"),
+        (
+            "--hide 1 --checkpoint saved_models/Pendulum-v1-hide-2.safetensors",
+            "was trained without 2 of what Pendulum-v1 shows: --hide 1 does not fit it.",
+        ),
+        (
+            "--hide 1 --checkpoint saved_models/Pendulum-v1.safetensors",
+            "was trained with all of what Pendulum-v1 shows: --hide 1 does not fit it.",
+        ),
+        ("--hide 1 --env-name SuperMarioBros", "--hide is for tasks whose observations are"),
+    ],
+)
+def test_a_variant_that_is_not_there_is_refused(capsys, words, told):
+    assert play_cli.main(["--env-name", "Pendulum-v1", *words.split()]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert told in printed.err
+    assert printed.err.count("\n") == 1
+
+
 def test_a_window_shows_every_decision_at_the_tasks_own_speed(agent, capsys, screen):
     arguments = ("--checkpoint", agent, "--episodes", 2, "--json")
     status, out, _ = play(capsys, *arguments, window=True)

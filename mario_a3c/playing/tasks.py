@@ -82,7 +82,9 @@ class Shown(VectorWrapper[Any, Any, Any, Any, Any]):
         return result
 
 
-def agent_game(path: Path, env_name: str, env_module: str, stochastic: bool) -> TaskGame:
+def agent_game(
+    path: Path, env_name: str, env_module: str, stochastic: bool, hide: tuple[int, ...] = ()
+) -> TaskGame:
     """Return the game of a saved agent.
 
     Args:
@@ -90,6 +92,8 @@ def agent_game(path: Path, env_name: str, env_module: str, stochastic: bool) -> 
         env_name: the task that was asked for.
         env_module: registers it. What the file names is not imported: it may come from anywhere.
         stochastic: draw actions from the policy.
+        hide: the elements of the observation that were asked to be hidden; if there are none, those
+            that the agent was trained without are.
 
     Raises:
         CheckpointError: the file is missing or damaged, or its agent plays another task.
@@ -103,6 +107,12 @@ def agent_game(path: Path, env_name: str, env_module: str, stochastic: bool) -> 
         raise CheckpointError(f"{path} does not say how its agent was trained.") from error
     if config.env_name != env_name:
         raise CheckpointError(f"{path} holds an agent for {config.env_name}, not for {env_name}.")
+    if hide and config.hide != hide:
+        had = f"without {', '.join(map(str, config.hide))}" if config.hide else "with all"
+        raise CheckpointError(
+            f"{path} holds an agent that was trained {had} of what {env_name} shows: --hide "
+            f"{' '.join(map(str, hide))} does not fit it."
+        )
     config.validate()
     config = replace(config, env_module=env_module)
     needed, speed = _outline(config)
@@ -116,18 +126,19 @@ def agent_game(path: Path, env_name: str, env_module: str, stochastic: bool) -> 
     return TaskGame(config, agent.model, not stochastic, speed)
 
 
-def random_game(env_name: str, env_module: str = "") -> TaskGame:
+def random_game(env_name: str, env_module: str = "", hide: tuple[int, ...] = ()) -> TaskGame:
     """Return the random baseline of a task, with the settings that training would have.
 
     Args:
         env_name: the task.
         env_module: registers it.
+        hide: elements of the observation that are hidden; nobody looks, but it is the same task.
 
     Raises:
         TaskError: the task cannot be made.
     """
     _, settings = settings_for(RunConfig(env_name=env_name))
-    config = RunConfig(**{"env_name": env_name, "env_module": env_module, **settings})
+    config = RunConfig(**{"env_name": env_name, "env_module": env_module, **settings, "hide": hide})
     spec, speed = _outline(config)
     return TaskGame(config, UniformPolicy(spec), False, speed)
 
