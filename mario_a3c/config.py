@@ -105,6 +105,8 @@ class RunConfig:
 
     # How it learns.
 
+    train: bool = True
+    """Train. It changes nothing, since that is what train.py does; play.py plays agents."""
     algorithm: str = "a3c"
     """a3c, or random: actions drawn evenly, nothing learned; the baseline."""
     learning_rate: Annotated[float, _alias("--lr")] = 2.5e-4
@@ -348,6 +350,8 @@ class RunConfig:
                 raise ConfigError(f"{_option(name)} {value} is not allowed: give {most} at most.")
         if not all(width > 0 for width in self.hidden):
             raise ConfigError(f"--hidden {self.hidden} is not allowed: give widths above 0.")
+        if not self.train:
+            raise ConfigError("--no-train is not possible: train.py trains, and play.py plays.")
         if self.hide and self.is_mario:
             raise ConfigError(
                 f"--hide is for tasks whose observations are numbers: leave it out with {MARIO}."

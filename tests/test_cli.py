@@ -105,6 +105,7 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
             "--saved-path /dev/null/agents cannot be written to: Not a directory; name a folder",
         ),
         ("--saved-path /proc/agents", "--saved-path /proc/agents cannot be written to: "),
+        ("--no-train", "--no-train is not possible: train.py trains, and play.py plays."),
         ("--hide 1", "--hide is for tasks whose observations are numbers: leave it out with"),
         ("--resume nowhere", "There is no run to resume in nowhere"),
         ("--resume last", "--resume last: there is no run of mario-1-1 in"),

@@ -55,8 +55,8 @@ def test_options_override_a_preset_wherever_they_stand():
             },
         ),
         (
-            "--env-name CartPole-v1 --lr 5e-4 --update-freq 20 --max-eps 1000 --gamma 0.99 "
-            "--save-dir agents",
+            "--env-name CartPole-v1 --train --lr 5e-4 --update-freq 20 --max-eps 1000 "
+            "--gamma 0.99 --save-dir agents",
             {
                 "learning_rate": 5e-4,
                 "num_local_steps": 20,
@@ -75,6 +75,11 @@ def test_options_override_a_preset_wherever_they_stand():
 def test_command_lines_that_people_know_are_understood(words, expected):
     config = parse(words.split())
     assert {name: getattr(config, name) for name in expected} == expected
+
+
+def test_being_told_to_train_changes_nothing():
+    words = ["--env-name", "CartPole-v1"]
+    assert parse([*words, "--train"]) == parse(words)
 
 
 def test_none_leaves_presets_out():
