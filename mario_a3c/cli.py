@@ -17,7 +17,7 @@ from mario_a3c.files import FolderInUseError, FolderLock
 from mario_a3c.monitoring.display import Display
 from mario_a3c.monitoring.monitor import Monitor
 from mario_a3c.monitoring.notices import say
-from mario_a3c.presets import settings_for
+from mario_a3c.presets import fit_batches, settings_for
 from mario_a3c.search.ways import provide_ways
 from mario_a3c.stages import parse_stages
 from mario_a3c.training.audition import furthest_agent
@@ -32,7 +32,7 @@ from mario_a3c.training.preparation import (
 )
 from mario_a3c.training.processes import Interruption
 from mario_a3c.training.trainer import Trainer
-from mario_a3c.words import read_options
+from mario_a3c.words import named_fields, read_options
 
 BAD_INPUT = 2
 SAVED_PATH = ("saved-path", "save-dir", "saved-models")
@@ -41,13 +41,24 @@ SAVED_PATH = ("saved-path", "save-dir", "saved-models")
 def parse(arguments: Sequence[str]) -> RunConfig:
     """Return the settings that a command line asks for: its options, over its preset, over ours.
 
-    It is read twice: first for the task, the preset and the run to resume, then with what they are
-    worth as defaults.
+    Raises:
+        ConfigError: an unknown preset or a value that is not allowed.
+        CheckpointError: the run to resume cannot be read.
+    """
+    return _resolve(arguments)[0]
+
+
+def _resolve(arguments: Sequence[str]) -> tuple[RunConfig, str]:
+    """Return what `parse` does, and a sentence about what had to be fitted, if anything had.
+
+    The command line is read twice: first for the task, the preset and the run to resume, then with
+    what they are worth as defaults.
 
     Raises:
         ConfigError: an unknown preset or a value that is not allowed.
         CheckpointError: the run to resume cannot be read.
     """
+    fitted = ""
     wanted = _read([word for word in arguments if word not in ("-h", "--help")], RunConfig())
     if wanted.resume:
         then = resumed_settings(wanted)
@@ -59,10 +70,11 @@ def parse(arguments: Sequence[str]) -> RunConfig:
             settings = {**settings, "num_processes": MOST_WORKERS}
         config = _read(arguments, dataclasses.replace(RunConfig(), **settings))
         config = dataclasses.replace(config, preset=name)
+        config, fitted = fit_batches(config, named_fields(arguments, RunConfig))
     if config.use_gpu:
         config = dataclasses.replace(config, device="cuda", use_gpu=False)
     config.validate()
-    return config
+    return config, fitted
 
 
 def _read(words: Sequence[str], default: RunConfig) -> RunConfig:
@@ -74,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     with Interruption() as interruption:
         try:
-            config = parse(arguments)
+            config, fitted = _resolve(arguments)
             if config.all_stages or config.stages:
                 return _campaign(config, arguments, interruption)
             trainer, sentence = prepare(config)
@@ -82,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"train.py: {error}", file=sys.stderr)
             return BAD_INPUT
         say(sentence)
+        if fitted:
+            say(fitted)
         status = _run(trainer, interruption)
     if interruption.signal is not None and not status:
         return 128 + interruption.signal

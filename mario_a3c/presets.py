@@ -1,7 +1,8 @@
-"""Named settings, from ``presets.toml``: which of them a run starts from."""
+"""Named settings, from ``presets.toml``: which of them a run starts from, and how they fit it."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import tomllib
 from importlib.resources import files
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 NONE = "none"
 BASE = "base"
 """Key of a preset that names the one it changes."""
+SHORTEST_SEQUENCE = 4
+"""Steps from which an LSTM still learns what to remember."""
 
 
 def presets() -> dict[str, dict[str, Any]]:
@@ -53,6 +56,42 @@ def settings_for(config: RunConfig) -> tuple[str, dict[str, Any]]:
             + hint
         )
     return name, known[name]
+
+
+def fit_batches(config: RunConfig, given: set[str]) -> tuple[RunConfig, str]:
+    """Change a preset's sequences and minibatches where they do not divide the user's rollouts.
+
+    Args:
+        config: a preset with the user's options over it.
+        given: the fields that the user's options name; those stay as they are.
+
+    Returns:
+        the settings, with the largest ``sequence_length`` and ``minibatches`` that fit and are not
+        above the preset's, and a sentence that says what was changed, if anything was.
+    """
+    steps, changes = config.num_local_steps, []
+    if steps < 1 or config.num_games < 1:
+        return config, ""  # which is going to be refused
+    fitting = config
+    if "sequence_length" not in given and steps % config.unroll:
+        length = _divisor(steps, config.sequence_length)
+        # A number of steps with none but tiny divisors: the rollout stays in one piece.
+        length = length if length >= SHORTEST_SEQUENCE else steps
+        fitting = dataclasses.replace(fitting, sequence_length=length)
+        changes.append(f"--sequence-length {length} instead of {config.sequence_length}")
+    sequences = config.num_games * steps // fitting.unroll if fitting.unroll > 0 else 0
+    if "minibatches" not in given and sequences % config.minibatches:
+        fitting = dataclasses.replace(fitting, minibatches=_divisor(sequences, config.minibatches))
+        changes.append(f"--minibatches {fitting.minibatches} instead of {config.minibatches}")
+    if not changes:
+        return config, ""
+    rollout = f"{config.num_games} games x {steps} steps"
+    return fitting, f"To divide a rollout of {rollout}: {', '.join(changes)}."
+
+
+def _divisor(number: int, most: int) -> int:
+    """Return the largest divisor of a number that is not above another one."""
+    return next(divisor for divisor in range(most, 0, -1) if number % divisor == 0)
 
 
 def _resolve(name: str, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -73,9 +73,25 @@ def check_words(words: Sequence[str], options: type) -> None:
             raise ConfigError(f"{name} needs a value; see --help.")
 
 
+def named_fields(words: Sequence[str], options: type) -> set[str]:
+    """Return the fields whose options stand on a command line, whatever their values.
+
+    Args:
+        words: the command line, which `check_words` has found nothing wrong with.
+        options: a dataclass with a field per option.
+    """
+    names = {word.partition("=")[0].replace("_", "-") for word in words}
+    return {field for name, (field, _) in _named(options).items() if name in names}
+
+
 def _kinds(options: type) -> dict[str, typing.Any]:
     """Return the type of the value of every option, aliases included."""
-    kinds: dict[str, typing.Any] = {}
+    return {name: kind for name, (_, kind) in _named(options).items()}
+
+
+def _named(options: type) -> dict[str, tuple[str, typing.Any]]:
+    """Return the field and the type of the value of every option, aliases included."""
+    named: dict[str, tuple[str, typing.Any]] = {}
     for field, hint in typing.get_type_hints(options, include_extras=True).items():
         aliases: Sequence[str] = ()
         if typing.get_origin(hint) is typing.Annotated:
@@ -84,8 +100,8 @@ def _kinds(options: type) -> dict[str, typing.Any]:
         name = "--" + field.replace("_", "-")
         if hint is bool:
             aliases = [*aliases, _opposite(name)]
-        kinds.update(dict.fromkeys((name, *aliases), hint))
-    return kinds
+        named.update(dict.fromkeys((name, *aliases), (field, hint)))
+    return named
 
 
 def _opposite(name: str) -> str:

@@ -1,6 +1,7 @@
 """The command line of train.py: what it understands, and what it refuses in one sentence."""
 
 import dataclasses
+import json
 import os
 import re
 import sys
@@ -166,6 +167,21 @@ def test_broken_and_foreign_agents_are_refused(capsys, logs, tmp_path):
         sentence = refusal(capsys, logs, *words)
         assert sentence.startswith(f"{path} holds another network or action set")
         assert reason in sentence
+
+
+def test_what_was_fitted_to_the_rollouts_is_said_and_written_down(
+    capsys, logs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cli, "_run", lambda trainer, interruption: 0)
+    words = ("--env-name", "CartPole-v1", "--recurrent", "--num-local-steps", "20")
+    folders = ("--log-path", str(logs), "--saved-path", str(tmp_path / "agents"))
+    assert main([*words, "--run-name", "run", *folders]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:] == [
+        "To divide a rollout of 8 games x 20 steps: --sequence-length 10 instead of 16."
+    ]
+    written = json.loads((logs / "run" / "config.json").read_text())
+    assert (written["num_local_steps"], written["sequence_length"]) == (20, 10)
 
 
 @pytest.fixture

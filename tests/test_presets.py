@@ -82,6 +82,44 @@ def test_being_told_to_train_changes_nothing():
     assert parse([*words, "--train"]) == parse(words)
 
 
+@pytest.mark.parametrize(
+    ("words", "sequence_length", "minibatches"),
+    [
+        ("--env-name CartPole-v1 --recurrent --num-local-steps 20", 10, 2),
+        ("--env-name Pendulum-v1 --update-freq 5", 16, 5),
+        ("--env-name Pendulum-v1 --update-freq 5 --recurrent", 5, 4),
+        ("--env-name Pendulum-v1 --recurrent --num-games 3 --num-local-steps 32", 16, 6),
+        ("--env-name CartPole-v1 --recurrent --num-steps 19", 19, 2),
+        ("--world 1 --num_local_steps=20", 10, 8),
+        ("--preset none --num-local-steps 20", 10, 4),
+    ],
+)
+def test_a_preset_is_fitted_to_the_users_rollouts(words, sequence_length, minibatches):
+    config = parse(words.split())
+    assert (config.sequence_length, config.minibatches) == (sequence_length, minibatches)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_fits_its_own_rollouts(name):
+    expected = presets()[name]
+    config = parse(["--preset", name])
+    assert {field: getattr(config, field) for field in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ("--recurrent --num-local-steps 20 --sequence-length 16", "--sequence-length 16"),
+        ("--recurrent --num-local-steps 20 --sequence_length=16", "--sequence-length 16"),
+        ("--update-freq 5 --num-games 4 --minibatches 8", "--minibatches 8"),
+        ("--recurrent --num-local-steps 20 --minibatches 3", "--minibatches 3"),
+    ],
+)
+def test_what_the_user_asks_for_is_refused_where_it_does_not_fit(words, refused):
+    with pytest.raises(ConfigError, match=f"{refused} does not divide"):
+        parse(["--env-name", "CartPole-v1", *words.split()])
+
+
 def test_none_leaves_presets_out():
     config = parse(["--env-name", "CartPole-v1", "--preset", "none"])
     assert config == RunConfig(env_name="CartPole-v1", preset="none")
