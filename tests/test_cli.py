@@ -23,9 +23,10 @@ from mario_a3c.files import FolderLock
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.presets import presets
-from mario_a3c.training.preparation import prepare
+from mario_a3c.training.preparation import network_for, prepare
 from mario_a3c.training.resume import states
 from tests.disks import small_disk
+from tests.odd_spaces import SPACES
 from tests.pipes import unread
 
 ROOT = Path(__file__).parent.parent
@@ -114,6 +115,52 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
 )
 def test_bad_values_are_refused_in_a_sentence_that_names_them(capsys, logs, words, sentence):
     assert refusal(capsys, logs, *words.split()).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        (
+            "tests.odd_spaces:TinyPictures-v0",
+            "tests.odd_spaces:TinyPictures-v0 shows pictures of 7x7 pixels, and the convolutions "
+            "of --network paper need 20x20 at least: give --network reference, which takes any "
+            "size, or wrap the environment in gymnasium.wrappers.ResizeObservation.",
+        ),
+        (
+            "tests.odd_spaces:StackedPictures-v0",
+            "tests.odd_spaces:StackedPictures-v0 shows bytes of shape 4x84x84x3, and pictures must "
+            "be HxWxC, CxHxW or, if they are grey, HxW: wrap it in "
+            "gymnasium.wrappers.GrayscaleObservation before its pictures are stacked, or in "
+            "FlattenObservation to have numbers.",
+        ),
+        (
+            "PongDeterministic-v4 --picture-size 10",
+            "PongDeterministic-v4 shows pictures of 10x10 pixels, and the convolutions of "
+            "--network paper need 20x20 at least: give --network reference, which takes any size, "
+            "or --picture-size 20 or more.",
+        ),
+    ],
+)
+def test_pictures_that_no_network_takes_are_refused(capsys, logs, task, sentence):
+    assert refusal(capsys, logs, "--env-name", *task.split()) == sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "shape"),
+    [("TinyPictures-v0 --network reference", (3, 7, 7)), ("GreyPictures-v0", (1, 84, 84))],
+)
+def test_pictures_of_unusual_shape_get_convolutions(words, shape):
+    spec = network_for(parse(f"--env-name tests.odd_spaces:{words}".split()))
+    assert spec.pictures
+    assert spec.observation_shape == shape
+
+
+@pytest.mark.parametrize("kind", ["Observations", "Actions"])
+@pytest.mark.parametrize("space", SPACES)
+def test_spaces_that_are_not_supported_are_refused(capsys, logs, space, kind):
+    sentence = refusal(capsys, logs, "--env-name", f"tests.odd_spaces:{space}{kind}-v0")
+    verb = "shows" if kind == "Observations" else "takes"
+    assert f"{verb} {space} {kind.lower()}, which are not supported: they must be" in sentence
 
 
 def test_a_device_that_is_not_there_is_refused(capsys, logs, monkeypatch):

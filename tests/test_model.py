@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from mario_a3c.checkpoint import outline
+from mario_a3c.learning.encoders import smallest_picture
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic, use_precision
 from mario_a3c.learning.spec import ModelSpec
@@ -91,6 +93,17 @@ def test_bfloat16_convolutions_stay_close_to_float32(network):
     assert not torch.equal(close_values, exact_values)
     torch.testing.assert_close(close.probs, exact.probs, atol=0.01, rtol=0)
     torch.testing.assert_close(close_values, exact_values, atol=0.02, rtol=0.05)
+
+
+@pytest.mark.parametrize(("network", "size"), [("paper", 20), ("wide", 20), ("reference", 1)])
+def test_the_smallest_picture_is_the_smallest_that_goes_through(network, size):
+    assert smallest_picture(network) == size
+    model = ActorCritic(ModelSpec((3, size, size + 1), 2, network, 8))
+    _, values, _ = model.act(torch.zeros(2, 3, size, size + 1), model.initial_state(2))
+    assert bool(values.isfinite().all())
+    if size > 1:
+        with pytest.raises(ValueError, match=f"pictures of {size - 1}x{size} are too small"):
+            outline(ModelSpec((3, size - 1, size), 2, network, 8))
 
 
 def test_a_fresh_policy_is_nearly_uniform():

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from gymnasium import Env, spaces
 
-from mario_a3c.envs.gymnasium_tasks import ActionRepeat, TaskError, make_gymnasium_env
+from mario_a3c.envs.gymnasium_tasks import (
+    SMALLEST_GREY,
+    ActionRepeat,
+    TaskError,
+    make_gymnasium_env,
+)
+from mario_a3c.learning.encoders import smallest_picture
 
 
 class Scripted(Env[Any, Any]):
@@ -108,6 +114,31 @@ def test_pictures_get_their_channels_first(register):
     observation, _ = env.reset(seed=0)
     assert observation.shape == (2, 3, 40, 50)
     assert observation.dtype == np.uint8
+
+
+def test_grey_pictures_without_a_channel_get_one(register):
+    env = make_gymnasium_env(register(observation=spaces.Box(0, 255, (40, 50), np.uint8)), 2)
+    env.reset(seed=0)
+    observation, *_ = env.step(zeros(env))
+    assert observation.shape == (2, 1, 40, 50)
+    assert observation.dtype == np.uint8
+    assert (observation == 1).all()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Box(0, 255, (19, 40), np.uint8), spaces.Box(0, 5, (40, 40), np.uint8)],
+    ids=["small", "of few values"],
+)
+def test_tables_of_bytes_that_are_no_pictures_are_numbers(register, space):
+    env = make_gymnasium_env(register(observation=space), 2)
+    observation, _ = env.reset(seed=0)
+    assert observation.shape == (2, np.prod(space.shape))
+    assert observation.dtype == np.float32
+
+
+def test_grey_pictures_are_as_large_as_the_convolutions_need():
+    assert min(map(smallest_picture, ("paper", "wide"))) == SMALLEST_GREY
 
 
 def test_actions_reach_the_environment_inside_its_bounds_and_in_its_shape(register):

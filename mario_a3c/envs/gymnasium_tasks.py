@@ -20,8 +20,8 @@ from gymnasium.wrappers import TimeLimit, TransformAction, TransformObservation
 
 from mario_a3c.envs.statistics import EpisodeStatistics
 
-LARGEST_VECTOR_OF_BYTES = 2
-"""Observations of bytes with more dimensions than this are pictures."""
+SMALLEST_GREY = 20
+"""Tables of bytes from 0 to 255 are grey pictures from this height and width on."""
 
 
 class TaskError(ValueError):
@@ -189,7 +189,7 @@ def _with_plain_observations(
             f"{env_id} shows {type(space).__name__} observations, which are not supported: "
             "they must be a Box or Discrete."
         )
-    if space.dtype == np.uint8 and len(space.shape) > LARGEST_VECTOR_OF_BYTES:
+    if _is_pictures(space, env_id):
         if hide:
             raise TaskError(f"--hide is not possible with {env_id}: its observations are pictures.")
         return _with_channels_first(env, space)
@@ -200,6 +200,22 @@ def _with_plain_observations(
         lambda observation: np.asarray(observation, dtype=np.float32).ravel()[keep],
         spaces.Box(low, high, dtype=np.float32),
     )
+
+
+def _is_pictures(space: spaces.Box, env_id: str) -> bool:
+    """Return whether observations are pictures, and not numbers of some other meaning."""
+    if space.dtype != np.uint8:
+        return False
+    if len(space.shape) > 3:
+        shape = "x".join(map(str, space.shape))
+        raise TaskError(
+            f"{env_id} shows bytes of shape {shape}, and pictures must be HxWxC, CxHxW or, if they "
+            "are grey, HxW: wrap it in gymnasium.wrappers.GrayscaleObservation before its pictures "
+            "are stacked, or in FlattenObservation to have numbers."
+        )
+    whole_range = bool((space.low == 0).all() and (space.high == 255).all())
+    grey = len(space.shape) == 2 and whole_range and min(space.shape) >= SMALLEST_GREY
+    return len(space.shape) == 3 or grey
 
 
 def _with_one_hot_observations(
@@ -216,8 +232,17 @@ def _with_one_hot_observations(
 
 
 def _with_channels_first(env: Env[Any, Any], space: spaces.Box) -> Env[Any, Any]:
-    """Turn pictures ``[H, W, C]`` into ``[C, H, W]``; others, as they come from stacking, stay."""
-    if len(space.shape) != 3 or space.shape[0] <= space.shape[2]:
+    """Turn pictures ``[H, W, C]`` and ``[H, W]`` into ``[C, H, W]``.
+
+    Others, as they come from stacking, stay.
+    """
+    if len(space.shape) == 2:
+        return TransformObservation(
+            env,
+            lambda observation: observation[np.newaxis],
+            spaces.Box(0, 255, (1, *space.shape), np.uint8),
+        )
+    if space.shape[0] <= space.shape[2]:
         return env
     height, width, channels = space.shape
     return TransformObservation(

@@ -20,6 +20,14 @@ _CONVOLUTIONS: dict[str, tuple[tuple[tuple[int, int, int, int], ...], int]] = {
 }
 
 
+def smallest_picture(network: str) -> int:
+    """Return the least height and width of pictures that go through a network's convolutions."""
+    size = 1
+    for _, kernel, stride, padding in reversed(_CONVOLUTIONS[network][0]):
+        size = max(1, (size - 1) * stride + kernel - 2 * padding)
+    return size
+
+
 class ConvEncoder(nn.Module):
     """Pictures ``uint8 [N, C, H, W]``, or normalised float ones, to features ``[N, size]``.
 
@@ -28,10 +36,16 @@ class ConvEncoder(nn.Module):
     """
 
     def __init__(self, shape: tuple[int, ...], network: str) -> None:
-        """Build the convolutions called ``network`` for pictures of ``shape`` (C, H, W)."""
+        """Build the convolutions called ``network`` for pictures of ``shape`` (C, H, W).
+
+        Raises:
+            ValueError: the pictures are too small for them.
+        """
         super().__init__()
         convolutions, dense = _CONVOLUTIONS[network]
         channels, height, width = shape
+        if min(height, width) < smallest_picture(network):
+            raise ValueError(f"pictures of {height}x{width} are too small for it")
         layers: list[nn.Conv2d] = []
         for out_channels, kernel, stride, padding in convolutions:
             layers.append(nn.Conv2d(channels, out_channels, kernel, stride, padding))

@@ -15,6 +15,7 @@ import torch
 
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, outline
 from mario_a3c.config import MARIO, MOST_WORKERS, ConfigError, RunConfig
+from mario_a3c.envs.atari import is_atari
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import found_ways, make_env
 from mario_a3c.envs.gymnasium_tasks import TaskError
@@ -25,6 +26,7 @@ from mario_a3c.files import (
     remove_temporaries,
     write_atomically,
 )
+from mario_a3c.learning.encoders import smallest_picture
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.search.ways import learns_from_ways
 from mario_a3c.training.resume import PATTERN, load_state
@@ -233,6 +235,8 @@ def network_for(config: RunConfig) -> ModelSpec:
         raise ConfigError(str(error)) from error
     env.close()
     spec = ModelSpec.for_task(env.single_observation_space, env.single_action_space, config)
+    if spec.pictures:
+        _check_picture_size(config, spec)
     try:
         outline(spec)
     except ValueError as error:
@@ -241,6 +245,23 @@ def network_for(config: RunConfig) -> ModelSpec:
             f"make a network that is not possible: {error}."
         ) from error
     return spec
+
+
+def _check_picture_size(config: RunConfig, spec: ModelSpec) -> None:
+    """Refuse pictures that are too small for the convolutions."""
+    least, (_, height, width) = smallest_picture(config.network), spec.observation_shape
+    if min(height, width) >= least:
+        return
+    larger = (
+        f"--picture-size {least} or more"
+        if is_atari(config.env_name)
+        else "wrap the environment in gymnasium.wrappers.ResizeObservation"
+    )
+    raise ConfigError(
+        f"{config.env_name} shows pictures of {height}x{width} pixels, and the convolutions of "
+        f"--network {config.network} need {least}x{least} at least: give --network reference, "
+        f"which takes any size, or {larger}."
+    )
 
 
 def _initial_agent(config: RunConfig, spec: ModelSpec) -> Agent | None:
