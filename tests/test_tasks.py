@@ -233,6 +233,14 @@ def test_an_unknown_id_is_answered_with_the_nearest_known_one(typed, meant):
         make_gymnasium_env(typed, 1)
 
 
+def test_the_module_in_front_of_an_id_stands_in_front_of_what_is_suggested():
+    typed, meant = "tests.registered_task:tests/Gues-v0", "tests.registered_task:tests/Guess-v0"
+    with pytest.raises(TaskError) as refusal:
+        make_gymnasium_env(typed, 1)
+    assert str(refusal.value) == f"--env-name {typed!r} is unknown. Did you mean {meant}?"
+    make_gymnasium_env(meant, 1)
+
+
 def test_an_unknown_module_is_refused_by_name():
     with pytest.raises(TaskError, match="no_such_module"):
         make_gymnasium_env("CartPole-v1", 1, module="no_such_module")

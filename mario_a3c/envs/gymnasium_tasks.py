@@ -102,12 +102,13 @@ def _make_one(
 
 def _registered(env_id: str, module: str, render_mode: str | None) -> Env[Any, Any]:
     """Make a registered environment, or say in one sentence why that is not possible."""
-    name = env_id.partition(":")[2] or env_id
-    for wanted in (module, env_id.partition(":")[0] if ":" in env_id else ""):
+    own_module, _, name = env_id.rpartition(":")
+    for wanted in (module, own_module):
         if wanted:
             import_module(wanted)
     if name not in gymnasium.registry:
-        raise TaskError(f"--env-name {env_id!r} is unknown.{nearest(name)}")
+        prefix = f"{own_module}:" if own_module else ""
+        raise TaskError(f"--env-name {env_id!r} is unknown.{nearest(name, prefix)}")
     no_display = sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}
     if render_mode is not None and no_display:
         os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a display; read when it is loaded
@@ -146,13 +147,19 @@ def told(error: BaseException) -> str:
     return f"{name}: {text}." if text else f"{name}."
 
 
-def nearest(env_id: str) -> str:
-    """Return a sentence that suggests the known id most like ``env_id``, or nothing."""
-    games = [spec.name for spec in gymnasium.registry.values() if spec.namespace == "ALE"]
-    dropped = [f"{name}Deterministic-v4" for name in games]
-    known = ["SuperMarioBros", *gymnasium.registry, *dropped]
+def nearest(env_id: str, prefix: str = "") -> str:
+    """Return a sentence that suggests the known id most like ``env_id``, or nothing.
+
+    Args:
+        env_id: without a module.
+        prefix: the module that was given in front of it, with its colon.
+    """
+    known = list(gymnasium.registry)
+    if not prefix:  # what only we know
+        games = [spec.name for spec in gymnasium.registry.values() if spec.namespace == "ALE"]
+        known += ["SuperMarioBros", *(f"{name}Deterministic-v4" for name in games)]
     close = difflib.get_close_matches(env_id, known, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]}?" if close else ""
+    return f" Did you mean {prefix}{close[0]}?" if close else ""
 
 
 def _with_plain_actions(env: Env[Any, Any], env_id: str) -> Env[Any, Any]:
