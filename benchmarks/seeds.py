@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from mario_a3c.benchmark.tasks import SEED_OF_SCORES
 from mario_a3c.config import RunConfig
 from mario_a3c.plot import read_curve
 from mario_a3c.training.resume import load_state
@@ -113,7 +114,8 @@ def asynchrony(folder: Path) -> dict[str, Any]:
 def play(agent: Path, env_name: str, episodes: str) -> dict[str, Any]:
     """Return what play.py measures of an agent."""
     command = [sys.executable, "play.py", "--env-name", env_name, "--checkpoint", str(agent)]
-    command += ["--episodes", episodes, "--no-window", "--json"]
+    command += ["--episodes", episodes, "--seed", str(SEED_OF_SCORES)]
+    command += ["--no-window", "--json"]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(printed.splitlines()[-1])
 

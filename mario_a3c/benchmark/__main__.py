@@ -2,7 +2,8 @@
 
 ``python -m mario_a3c.benchmark`` keeps what it finds in ``docs/results.json`` and makes
 ``docs/results.md`` and the table in the README from it. Nothing in those tables is typed by hand.
-An agent whose file has not changed since it was measured is not measured again.
+An agent whose file has not changed since it was measured is not measured again, and with
+``--no-measure`` none is.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class BenchmarkOptions:
     measured only if its stage has no agent in the folder."""
     again: bool = False
     """Measure all, also those that have not changed."""
+    measure: bool = True
+    """Measure agents that have changed; --no-measure writes the pages from what is known."""
     results: Path = Path("docs/results.json")
     """What was measured, for programs."""
     trainings: Path = Path("docs/trainings.csv")
@@ -55,22 +58,26 @@ class BenchmarkOptions:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write; return 0, or 2 if there is nothing to measure or an agent is broken."""
+    """Measure and write; return 0, or 2 if there is nothing to write or an agent is broken."""
     options = tyro.cli(BenchmarkOptions, args=arguments, prog="python -m mario_a3c.benchmark")
     torch.set_num_threads(1)
     shipped = sorted(options.saved_models.glob(PATTERN))
-    if not shipped:
+    if options.measure and not shipped:
         print(f"There is no {PATTERN} in {options.saved_models}.", file=sys.stderr)
         return BAD_INPUT
-    known: Results = {}
+    results: Results = {}
     if options.results.exists():
-        known = json.loads(options.results.read_text("utf-8"))
-    try:
-        results = _measure_all(options, shipped, known)
-    except (CheckpointError, OSError) as error:
-        print(f"mario_a3c.benchmark: {error}", file=sys.stderr)
+        results = json.loads(options.results.read_text("utf-8"))
+    elif not options.measure:
+        print(f"There is no {options.results} to write pages from.", file=sys.stderr)
         return BAD_INPUT
-    _save(options.results, results)
+    if options.measure:
+        try:
+            results = _measure_all(options, shipped, results)
+        except (CheckpointError, OSError) as error:
+            print(f"mario_a3c.benchmark: {error}", file=sys.stderr)
+            return BAD_INPUT
+        _save(options.results, results)
     table = mario_table(results)
     page = _page(table) + "\n" + tasks_page(results, options.trainings)
     write_atomically(options.page, page.encode())
