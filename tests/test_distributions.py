@@ -1,13 +1,17 @@
-"""Policies: what they say about an action is what torch.distributions says."""
+"""Policies: what they say about an action is what torch.distributions says, and chance is even."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch.distributions import Normal
 
+from mario_a3c.config import RunConfig
+from mario_a3c.learning.baseline import UniformPolicy
 from mario_a3c.learning.distributions import DEVIATIONS, LEAST_DEVIATION, GaussianHead, first_step
+from mario_a3c.learning.spec import ModelSpec
 
 LOW, HIGH = (-2.0, 0.0, -math.inf), (2.0, 10.0, math.inf)
 
@@ -64,3 +68,38 @@ def test_the_first_step_of_a_sequence_keeps_its_distribution():
     actions = distribution.sample()
     torch.testing.assert_close(first.log_prob(actions[0]), distribution.log_prob(actions)[0])
     assert torch.equal(first.mode, distribution.mode[0])
+
+
+def drawn_evenly(action_space, games=4000):
+    torch.manual_seed(0)
+    observation_space = spaces.Box(-1.0, 1.0, (3,))
+    policy = UniformPolicy(ModelSpec.for_task(observation_space, action_space, RunConfig()))
+    distribution, _, _ = policy.act(torch.zeros(games, 3), policy.initial_state(games))
+    return distribution.sample().numpy()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "least", "most"),
+    [
+        (-2, 2, -2, 2),
+        (0, 10, 0, 10),
+        (-5, -1, -5, -1),
+        (-1e-3, 7, -1e-3, 7),
+        (-math.inf, math.inf, -1, 1),
+        (3, math.inf, 3, 5),
+        (-math.inf, -3, -5, -3),
+    ],
+)
+def test_random_actions_lie_inside_the_bounds_and_fill_them(low, high, least, most):
+    space = spaces.Box(np.array([low, -1], np.float32), np.array([high, 1], np.float32))
+    actions = drawn_evenly(space)
+    assert actions.shape == (4000, 2)
+    assert all(action in space for action in actions)
+    shares, _ = np.histogram(actions[:, 0], bins=8, range=(least, most))
+    assert shares.sum() == 4000
+    assert (np.abs(shares / 4000 - 1 / 8) < 0.03).all()
+
+
+def test_random_actions_that_are_numbered_are_equally_likely():
+    shares = np.bincount(drawn_evenly(spaces.Discrete(5)), minlength=5) / 4000
+    assert (np.abs(shares - 1 / 5) < 0.03).all()

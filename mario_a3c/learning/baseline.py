@@ -13,7 +13,8 @@ from mario_a3c.learning.spec import ModelSpec
 class UniformPolicy:
     """Draws every action evenly, whatever is shown.
 
-    Where a continuous action has no bounds it is drawn from -1 to 1. There is no likeliest action.
+    A continuous action that has no bounds is drawn from -1 to 1, and one that has a bound on one
+    side only from a range of 2 beside it. There is no likeliest action.
 
     Args:
         spec: of the network in whose place this stands.
@@ -22,8 +23,9 @@ class UniformPolicy:
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         low, high = torch.tensor(spec.action_low), torch.tensor(spec.action_high)
-        bounded = torch.isfinite(low) & torch.isfinite(high)
-        self._low, self._high = torch.where(bounded, low, -1.0), torch.where(bounded, high, 1.0)
+        below = torch.where(torch.isfinite(high), high - 2.0, -1.0)
+        self._low = torch.where(torch.isfinite(low), low, below)
+        self._high = torch.where(torch.isfinite(high), high, self._low + 2.0)
 
     def initial_state(self, batch: int) -> State:
         """Return the state in which an episode begins: there is none."""
