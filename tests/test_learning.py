@@ -1,6 +1,10 @@
 """Learning, tested by learning: a small task, a fixed seed, a stated threshold."""
 
-from tests.alone import mean_score, task_config, train_alone
+import pytest
+import torch
+
+from mario_a3c.learning.model import ActorCritic
+from tests.alone import mean_score, spec_of, task_config, train_alone
 
 
 def test_a_task_of_the_users_own_is_learned(tmp_path):
@@ -34,3 +38,31 @@ def test_the_pendulum_is_swung_up(tmp_path):
     )
     model, _ = train_alone(config, tmp_path)
     assert mean_score(config, model, episodes=50) >= -400  # chance is -1,200
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_critic_of_its_own_learns_beside_the_actor(tmp_path, recurrent):
+    config = task_config(
+        "CartPole-v1", separate=True, recurrent=recurrent, num_global_steps=3 * 8 * 32, epochs=1
+    )
+    torch.manual_seed(config.seed)
+    before = dict(ActorCritic(spec_of(config)).named_parameters())
+    model, reports = train_alone(config, tmp_path)
+    assert len(reports.taken) == 3
+    after = dict(model.named_parameters())
+    parts = {name.partition(".")[0] for name in after}
+    assert {"encoder", "critic_encoder"} <= parts
+    assert ("critic_lstm" in parts) == recurrent
+    for name, parameter in after.items():
+        assert bool(parameter.isfinite().all())
+        assert not torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_actor_and_critic_share_nothing_if_they_are_separate(recurrent):
+    config = task_config("CartPole-v1", separate=True, recurrent=recurrent)
+    model = ActorCritic(spec_of(config))
+    _, values, _ = model.act(torch.randn(4, 4), model.initial_state(4))
+    values.sum().backward()
+    learned = {name for name, value in model.named_parameters() if value.grad is not None}
+    assert learned == {n for n, _ in model.named_parameters() if n.startswith(("critic", "value"))}

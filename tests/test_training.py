@@ -17,7 +17,7 @@ from mario_a3c.training.shared import STEPS, UPDATES
 from tests.disks import break_disk, disk_that_may_break, fill, small_disk
 from tests.mario import needs_native, on_both_engines, recorded
 from tests.pipes import read_by_somebody
-from tests.runs import TrainRun
+from tests.runs import VECTORS, TrainRun
 
 ROLLOUT = 32  # steps: 2 games, 16 each
 ENDS_WITHIN, NOTICED_WITHIN, GONE_WITHIN = 10.0, 5.0, 10.0
@@ -274,6 +274,31 @@ def test_a_game_that_hangs_is_ended_counted_and_replaced_until_it_does_not(start
     told = sum("was ended: its environment hung" in line for line in run.lines)
     assert run.status()["environment_faults"] == told
     assert run.saved_steps()[0] >= 2000
+
+
+def test_a_separate_critic_is_trained_and_saved(start):
+    run = start("--separate", "--total-steps", str(10 * ROLLOUT))
+    run.end()
+    assert run.process.returncode == 0, run.output
+    assert_one_clean_save(run)
+    tensors, metadata = run.state()
+    assert metadata["spec"]["separate"]
+    assert tensors["counters"][:, UPDATES].sum() == 10
+
+
+def test_the_random_baseline_plays_as_many_episodes_as_asked_for_and_learns_nothing(
+    start, tmp_path
+):
+    words = ("--env-name", "CartPole-v1", *VECTORS, "--algorithm", "random", "--max-eps", "300")
+    run = start(*words, game="")
+    run.end()
+    assert run.process.returncode == 0, run.output
+    tensors, metadata = run.state()
+    assert metadata["episodes"] >= 300
+    assert tensors["counters"][:, UPDATES].sum() == tensors["optimizer.step"] == 0
+    assert 15 < run.status()["recent"]["return"] < 30
+    assert not (run.folder / "best.safetensors").exists()
+    assert not (tmp_path / "agents").exists()
 
 
 def test_a_game_that_never_works_ends_the_run_with_its_message_and_no_trace(start):
