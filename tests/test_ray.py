@@ -49,7 +49,7 @@ class Run:
         weights = FlatParameters(ActorCritic(spec)).values
         state = make_state(config.optimizer, weights)
         self.config, self.sent = config, list[Any]()
-        self.shared = Shared.begin(weights, state, 1, quantities=4)
+        self.shared = Shared.begin(weights, state, 1, 4, config.noop_max)
         self.failure: Exception | None = None
         self.head = Head(config, spec, self.shared, 1, self)  # type: ignore[arg-type]
         self.thread = threading.Thread(target=self._run)
