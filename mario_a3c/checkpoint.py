@@ -7,7 +7,6 @@ only claims.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -20,23 +19,25 @@ from safetensors.torch import load as deserialize
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from mario_a3c.faults import one_line
 from mario_a3c.files import write_atomically
+from mario_a3c.header import HeaderError, described, read_header, signed
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
 
-FORMAT = "mario_a3c/2"
-FORMAT_WITHOUT_DIGEST = "mario_a3c/1"
 LARGEST_FILE = 2**30
-LARGEST_HEADER = 2**20
 MOST_PARAMETERS = 2**26
 """A resume state, which holds three numbers per parameter, then still fits in `LARGEST_FILE`."""
-_NO_DIGEST = "0" * 64
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_TYPES = (*_FLOATS, torch.int64)
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used, told in one sentence."""
+    """A checkpoint that cannot be used, told in one sentence.
+
+    Whatever of the file stands in the sentence, it is one line and does nothing to a terminal.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(one_line(sentence))
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def described_network(path: Path, metadata: dict[str, Any]) -> ModelSpec:
         spec = ModelSpec.from_dict(metadata["spec"])
         outline(spec)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = str(error).rstrip(".")
         raise CheckpointError(f"{path} does not describe a network of ours: {reason}.") from error
     return spec
 
@@ -141,7 +142,7 @@ def score_of(path: Path) -> float:
     """Return the score of a saved agent; minus infinity where there is none that can be read."""
     try:
         return float(load_agent(path).metadata["evaluation"]["score"])
-    except (CheckpointError, KeyError, TypeError, ValueError):
+    except (CheckpointError, KeyError, TypeError, ValueError, OverflowError):
         return float("-inf")
 
 
@@ -152,9 +153,8 @@ def round_to_half(weights: Tensor) -> None:
 
 def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
     """Return a file's content: safetensors, with a digest over all of it."""
-    text = {"format": FORMAT, "digest": _NO_DIGEST, "metadata": json.dumps(metadata)}
-    content = serialize({name: value.contiguous() for name, value in tensors.items()}, text)
-    return content.replace(_field(_NO_DIGEST), _field(hashlib.sha256(content).hexdigest()), 1)
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    return signed(serialize(contiguous, described(metadata)))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -165,19 +165,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             large, or holds numbers that are not finite.
     """
     content = _read_bytes(path)
-    text = _header_text(path, content)
+    try:
+        text = read_header(content)
+    except HeaderError as error:
+        raise CheckpointError(f"{path} {error}.") from error
     try:
         metadata = json.loads(text["metadata"])
-        tensors = deserialize(content)
     except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} holds metadata that cannot be read.") from error
-    except (SafetensorError, OSError, RuntimeError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged: {str(error).rstrip('.')}.") from error
     if not isinstance(metadata, dict):
         raise CheckpointError(f"{path} holds metadata that cannot be read.")
-    for name, tensor in tensors.items():
-        if tensor.dtype not in _TYPES:
-            raise CheckpointError(f"{path} holds numbers of an odd kind, in {name!r}.")
+    try:
+        tensors = deserialize(content)
+    except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {str(error).rstrip('.')}.") from error
     _check_finite(path, tensors)
     return tensors, metadata
 
@@ -200,33 +201,6 @@ def _read_bytes(path: Path) -> bytes:
     if size > LARGEST_FILE:
         raise CheckpointError(f"{path} has more than {LARGEST_FILE >> 20} MiB.")
     return content
-
-
-def _header_text(path: Path, content: bytes) -> dict[str, str]:
-    """Return what a file says of itself, once its digest shows that every byte is as written."""
-    length = int.from_bytes(content[:8], "little")
-    try:
-        if not 2 <= length <= min(LARGEST_HEADER, len(content) - 8):
-            raise ValueError
-        text = json.loads(content[8 : 8 + length])["__metadata__"]
-        found, digest = text["format"], text.get("digest", "")
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or not a checkpoint: it has no header of ours."
-        ) from error
-    if found == FORMAT_WITHOUT_DIGEST:
-        return text
-    if found != FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint of this program.")
-    unsigned = content.replace(_field(str(digest)), _field(_NO_DIGEST), 1)
-    if hashlib.sha256(unsigned).hexdigest() != digest:
-        raise CheckpointError(f"{path} is damaged: its digest does not fit its content.")
-    return text
-
-
-def _field(digest: str) -> bytes:
-    """Return the digest as it stands in the header."""
-    return f'"digest":"{digest}"'.encode()
 
 
 def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:

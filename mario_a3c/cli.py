@@ -12,7 +12,7 @@ from pathlib import Path
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.cluster.child import run_on_cluster
 from mario_a3c.config import MOST_WORKERS, ConfigError, RunConfig
-from mario_a3c.faults import RunError
+from mario_a3c.faults import RunError, one_line
 from mario_a3c.files import FolderInUseError, FolderLock
 from mario_a3c.monitoring.display import Display
 from mario_a3c.monitoring.monitor import Monitor
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _campaign(config, arguments, interruption)
             trainer, sentence = prepare(config)
         except (ConfigError, CheckpointError) as error:
-            print(f"train.py: {error}", file=sys.stderr)
+            print(f"train.py: {one_line(str(error), 1000)}", file=sys.stderr)
             return BAD_INPUT
         say(sentence)
         if fitted:

@@ -49,6 +49,18 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error).rstrip(".")
 
 
+def one_line(text: str, most: int = 600) -> str:
+    """Return text that came from elsewhere as one line that does nothing to a terminal.
+
+    Args:
+        text: what a file or foreign code says; line breaks and control characters are spelled out.
+        most: characters of the result; of a longer text the middle is cut out.
+    """
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    half = most // 2 - 2
+    return plain if len(plain) <= most else f"{plain[:half]} … {plain[-half:]}"
+
+
 class Patience:
     """Counts how often something failed in a row, and gives up.
 

@@ -1,6 +1,5 @@
 """Checkpoints: what is saved comes back, and what is broken, foreign or hostile is refused."""
 
-import contextlib
 import io
 import json
 import os
@@ -12,15 +11,24 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as serialize
 
 from mario_a3c import checkpoint
-from mario_a3c.checkpoint import CheckpointError, load_agent, round_to_half, save_agent, to_bytes
+from mario_a3c.checkpoint import (
+    CheckpointError,
+    load_agent,
+    round_to_half,
+    save_agent,
+    score_of,
+    to_bytes,
+)
+from mario_a3c.header import ITEM_SIZES, NO_DIGEST, signed
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.training.resume import load_state, save_state
 from tests.small import SPEC
 
 TINY = ModelSpec(observation_shape=(2,), num_actions=2, hidden=(2,), lstm_size=1)
@@ -42,8 +50,14 @@ def refusal(path: Path) -> str:
     """Return the sentence with which a file is refused."""
     with pytest.raises(CheckpointError) as refused:
         load_agent(path)
-    sentence = str(refused.value)
-    assert "\n" not in sentence
+    return sentence_about(path, refused.value)
+
+
+def sentence_about(path: Path, error: CheckpointError) -> str:
+    """Check that an error is one sentence that may be shown in a terminal, and return it."""
+    sentence = str(error)
+    assert sentence.isprintable()
+    assert len(sentence) <= 600
     assert sentence.endswith(".")
     assert str(path) in sentence
     return sentence
@@ -271,6 +285,101 @@ def test_a_file_larger_than_allowed_is_not_read_to_its_end(tmp_path, monkeypatch
     assert "more than 1 MiB" in refusal(tmp_path / "sparse.safetensors")
 
 
+type Header = dict[str, Any]
+
+
+def described_tensors() -> tuple[Header, bytes]:
+    """Return what a header says of a tiny agent's tensors, and the bytes that follow it."""
+    content = serialize(weights_of(make_agent(TINY)))
+    length = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:length]), content[length:]
+
+
+def file_of(header: Header, data: bytes, resign: bool = False) -> bytes:
+    """Return a file with any header; with the right digest, if it is to be signed again."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    content = len(text).to_bytes(8, "little") + text + data
+    return signed(content) if resign else content
+
+
+def file_like_ours(changes: dict[str, Header], kind: str = "mario_a3c/1", **ours: Any) -> bytes:
+    """Return a file that would load if the descriptions of some tensors were not changed.
+
+    Args:
+        changes: for a tensor's name, the parts of its description that become others.
+        kind: the format that it claims to be of.
+        **ours: what else becomes other in our own part of the header.
+    """
+    header, data = described_tensors()
+    for name, change in changes.items():
+        header[name] = header.get(name, {}) | change
+    metadata = json.dumps({"spec": TINY.to_dict()})
+    header["__metadata__"] = {"format": kind, "digest": NO_DIGEST, "metadata": metadata} | ours
+    return file_of(header, data, resign=kind == "mario_a3c/2")
+
+
+EMPTY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+EVIL = "F\n\x1b[31m\u202e" + "x" * 1000
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"value.bias": {"shape": [1] * 65}}, "'value.bias' has an impossible shape"),
+        ({"x": EMPTY | {"shape": [0, 2**63]}}, "'x' has an impossible shape"),
+        ({"x": EMPTY | {"shape": [0] * 9}}, "'x' has an impossible shape"),
+        ({"x": EMPTY | {"shape": [-1, -1]}}, "'x' has an impossible shape"),
+        ({"x": EMPTY | {"shape": [True]}}, "'x' has an impossible shape"),
+        ({"x": EMPTY | {"shape": [2**62]}}, "'x' has an impossible shape"),
+        ({"x": EMPTY | {"data_offsets": [0, 2**62]}}, "the bytes of 'x' are not as many"),
+        ({"x": EMPTY | {"data_offsets": [4, 0]}}, "the bytes of 'x' are not as many"),
+        ({"x": EMPTY | {"data_offsets": [1, 1]}}, "does not follow the tensor before it"),
+        ({"x": EMPTY | {"data_offsets": [2**62, 2**62]}}, "does not follow the tensor before it"),
+        ({"x": EMPTY | {"note": 1}}, "does not say what 'x' is"),
+        ({"value.bias": {"dtype": EVIL}}, "numbers of an odd kind, in 'value.bias'"),
+        ({"value.bias": {"dtype": ["F32"]}}, "numbers of an odd kind, in 'value.bias'"),
+        ({EVIL: EMPTY | {"data_offsets": [1, 1]}}, r"'F\n\x1b[31m\u202ex"),
+        ({EVIL: {}}, r"'F\n\x1b[31m\u202ex"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+@pytest.mark.parametrize("kind", ["mario_a3c/1", "mario_a3c/2"])
+def test_what_a_header_says_of_its_tensors_is_held_against_the_bytes(
+    tmp_path, capfd, kind, changes, told
+):
+    save_state(tmp_path, 1, {"weights": torch.ones(3)}, {"step": 1}, keep=3)
+    path = tmp_path / "resume-000000000002.safetensors"
+    path.write_bytes(file_like_ours({}, kind))
+    assert load_agent(path).model.spec == TINY
+    path.write_bytes(file_like_ours(changes, kind))
+    assert told in refusal(path)
+    assert score_of(path) == float("-inf")
+    assert list(load_state(tmp_path)[2]) == [path]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("digest", ["\ud800", "", "0" * 63, "0" * 65, "é" * 64, 7, None, ["0"], {}])
+def test_a_digest_that_is_none_is_refused(tmp_path, digest):
+    path = tmp_path / "agent.safetensors"
+    header, data = described_tensors()
+    header["__metadata__"] = {"format": "mario_a3c/2", "digest": digest, "metadata": "{}"}
+    path.write_bytes(file_of(header, data))
+    assert "its digest does not fit its content" in refusal(path)
+
+
+def test_a_name_that_stands_twice_in_a_header_is_refused(tmp_path):
+    content = file_like_ours({})[8:]
+    twice = b'{"value.bias":' + json.dumps(EMPTY).encode() + b"," + content[1:]
+    (tmp_path / "a.safetensors").write_bytes((twice.index(b"}}") + 2).to_bytes(8, "little") + twice)
+    assert "no header of ours" in refusal(tmp_path / "a.safetensors")
+
+
+def test_a_score_that_is_no_number_counts_for_nothing(saved):
+    for score in (10**400, "best", None, [1]):
+        save_agent(saved, make_agent(TINY), {"evaluation": {"score": score}})
+        assert score_of(saved) == float("-inf")
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=9), inner),
@@ -279,10 +388,33 @@ VALUES = st.recursive(
 SPECS = st.dictionaries(st.sampled_from(sorted(TINY.to_dict())), VALUES, max_size=4)
 
 
-def refused_or_loaded(path: Path, content: bytes) -> None:
+NUMBERS = st.integers(-2, 70) | st.sampled_from([2**31, 2**62, 2**63, 2**64, 10**400])
+TEXTS = st.text(st.characters(), max_size=9)  # with what UTF-8 cannot hold
+TENSORS = sorted(described_tensors()[0])
+DESCRIPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "dtype": st.sampled_from([*ITEM_SIZES, "F8_E4M3", "BOOL", "C64"]) | TEXTS,
+        "shape": st.lists(NUMBERS, max_size=4) | NUMBERS.map(lambda n: [1] * min(n, 70)),
+        "data_offsets": st.lists(NUMBERS, max_size=3),
+        "other": VALUES,
+    },
+)
+CHANGES = st.dictionaries(st.sampled_from(TENSORS) | TEXTS, DESCRIPTIONS, max_size=3)
+OURS = st.fixed_dictionaries(
+    {}, optional={"metadata": TEXTS | VALUES.map(json.dumps), "digest": VALUES, "more": VALUES}
+)
+KINDS = st.sampled_from(["mario_a3c/1", "mario_a3c/2"])
+
+
+def refused_or_loaded(path: Path, content: bytes) -> str:
+    """Load a file, which may raise a sentence and nothing else; return it, or nothing."""
     path.write_bytes(content)
-    with contextlib.suppress(CheckpointError):  # anything else that is raised fails the test
+    try:
         load_agent(path)
+    except CheckpointError as error:
+        return sentence_about(path, error)
+    return ""
 
 
 # FUZZ_EXAMPLES=10000 tries more; docs/reliability.md tells how many have been tried.
@@ -301,8 +433,27 @@ def test_no_bytes_do_more_than_be_refused(tmp_path, content):
 @given(VALUES)
 def test_no_header_does_more_than_be_refused(tmp_path, value):
     for header in (value, {"__metadata__": value}, {"__metadata__": {"format": value}}):
-        text = json.dumps(header).encode()
-        refused_or_loaded(tmp_path / "fuzz.safetensors", len(text).to_bytes(8, "little") + text)
+        refused_or_loaded(tmp_path / "fuzz.safetensors", file_of(header, b""))
+
+
+@FUZZ
+@given(CHANGES, KINDS)
+@example({"value.bias": {"shape": [1] * 65}}, "mario_a3c/1")
+@example({"x": EMPTY | {"shape": [0, 2**63]}}, "mario_a3c/1")
+@example({"x": EMPTY | {"dtype": EVIL}}, "mario_a3c/1")
+@example({EVIL: EMPTY | {"data_offsets": [1, 1]}}, "mario_a3c/1")
+def test_no_description_of_tensors_does_more_than_be_refused(tmp_path, changes, kind):
+    sentence = refused_or_loaded(tmp_path / "fuzz.safetensors", file_like_ours(changes, kind))
+    assert "header of ours" not in sentence  # that is not where these are to stop
+    assert "its digest" not in sentence
+
+
+@FUZZ
+@given(OURS, KINDS)
+@example({"digest": "\ud800"}, "mario_a3c/2")
+def test_no_metadata_does_more_than_be_refused(tmp_path, ours, kind):
+    sentence = refused_or_loaded(tmp_path / "fuzz.safetensors", file_like_ours({}, kind, **ours))
+    assert "header of ours" not in sentence
 
 
 @FUZZ

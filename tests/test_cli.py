@@ -45,6 +45,8 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
     output = capsys.readouterr()
     assert output.out == ""
     (sentence,) = output.err.splitlines()
+    assert sentence.isprintable()
+    assert len(sentence) < 1100
     assert sentence.startswith("train.py: ")
     assert sentence.endswith((".", "?"))
     assert not logs.exists() or not any(logs.iterdir())
@@ -307,7 +309,11 @@ def rewrite(run: Path, **config: Any) -> None:
         ({"num_games": 10**9}, "--num-games 1000000000 is not allowed"),
         ({"env_name": "evil:Env-v0"}, "imports Python code, evil:Env-v0: if you trust it"),
         ({"env_module": "evil"}, "imports Python code, evil: if you trust it"),
+        ({"env_module": "e\n\x1b[31mvil"}, r"imports Python code, e\n\x1b[31mvil: if you trust it"),
+        ({"env_module": "e" * 10_000}, "eee … eee"),
+        ({"network": "e\n\x1b[31m" * 1_000}, " … "),
     ],
+    ids=lambda value: str(value)[:50],
 )
 def test_dangerous_settings_in_a_state_are_refused(capsys, logs, run, change, sentence):
     rewrite(run, **change)
