@@ -1,13 +1,14 @@
 """Learning curves as a picture: ``python -m mario_a3c.plot RUN...``.
 
 Each RUN is a run's folder, whose event files are read, or a CSV file with the columns ``step`` and
-``value``. Runs of one task are drawn as one curve: their mean, and the spread between the lowest
-and the highest. What was measured lies thin behind it. No display is needed.
+``value``. Runs of one task, algorithm and preset are drawn as one curve: their mean, and the spread
+between the lowest and the highest. What was measured lies thin behind it. No display is needed.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import sys
 from collections import defaultdict
@@ -22,6 +23,7 @@ import tyro
 from numpy.typing import NDArray
 
 from mario_a3c.config import RunConfig
+from mario_a3c.presets import settings_for
 
 POINTS = 400
 """Places at which curves are compared."""
@@ -92,7 +94,7 @@ def read_curve(path: Path, name: str) -> Curve:
         label = path.stem
     elif path.is_dir():
         points = _points_of_events(path, name)
-        label = _task_of(path)
+        label = _kind_of(path)
     else:
         raise PlotError(f"There is no run {path}.")
     if not points:
@@ -121,12 +123,17 @@ def _points_of_events(folder: Path, name: str) -> list[tuple[float, float]]:
     return [(event.step, event.value) for event in events.Scalars(name)]
 
 
-def _task_of(folder: Path) -> str:
+def _kind_of(folder: Path) -> str:
+    """Return what runs that are drawn together have in common: task, algorithm and preset."""
     try:
-        fields = json.loads((folder / "config.json").read_text("utf-8"))
-        return RunConfig.from_dict(fields).task
+        config = RunConfig.from_dict(json.loads((folder / "config.json").read_text("utf-8")))
+        usual, _ = settings_for(dataclasses.replace(config, preset=""))
     except (OSError, ValueError, TypeError):
         return folder.name
+    kind = config.task
+    if config.algorithm != RunConfig.algorithm:
+        kind += f", {config.algorithm}"
+    return kind if config.preset in ("", usual) else f"{kind}, {config.preset}"
 
 
 def draw(curves: Sequence[Curve], options: PlotOptions) -> None:

@@ -52,6 +52,21 @@ def test_a_run_is_read_with_the_name_of_its_task(run):
     assert read.values.tolist() == [10, 20, 30]
 
 
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({}, "CartPole-v1"),
+        ({"preset": "CartPole-v1", "seed": 2, "learning_rate": 0.5}, "CartPole-v1"),
+        ({"preset": "gymnasium"}, "CartPole-v1, gymnasium"),
+        ({"preset": "CartPole-v1", "algorithm": "random"}, "CartPole-v1, random"),
+    ],
+)
+def test_runs_that_learned_otherwise_are_not_drawn_as_one(run, changes, label):
+    config = RunConfig(env_name="CartPole-v1", **changes).to_dict()
+    (run / "config.json").write_text(json.dumps(config))
+    assert read_curve(run, "episode/return").label == label
+
+
 def test_a_table_is_read_in_the_order_of_its_steps(table):
     read = read_curve(table, "episode/return")
     assert (read.label, read.steps.tolist(), read.values.tolist()) == ("table", [100, 300], [1, 3])
