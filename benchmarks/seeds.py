@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from mario_a3c.benchmark.tasks import SEED_OF_SCORES
+from mario_a3c.checkpoint import load_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.plot import read_curve
 from mario_a3c.training.resume import load_state
@@ -38,6 +39,7 @@ COLUMNS = (
     "score",
     "deviation",
     "steps",
+    "best_seconds",
     "seconds",
     "cpu_seconds",
     "steps_per_second",
@@ -92,6 +94,7 @@ def train(arguments: argparse.Namespace, seed: str) -> dict[str, Any]:
         "score": round(measured["mean_return"], 2),
         "deviation": round(measured["deviation"], 2),
         "steps": status["steps"],
+        "best_seconds": round(load_agent(folder / "best.safetensors").metadata["seconds"]),
         "seconds": round(status["seconds"]),
         "cpu_seconds": round(cpu_seconds),
         "steps_per_second": round(float(np.median(speed.values))),

@@ -20,10 +20,10 @@ from mario_a3c.config import RunConfig
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
 
-TRAININGS = """task,preset,options,workers,seed,solved,score,deviation,steps,seconds,cpu_seconds
-Acrobot-v1,Acrobot-v1,,2,1,yes,-80.5,10.25,120000,60,45
-CartPole-v1,CartPole-v1,,2,2,no,300.0,50.0,5000,20,30
-CartPole-v1,CartPole-v1,--lr 0.1,1,1,yes,500.0,0.0,1000,10,15
+TRAININGS = """task,options,workers,seed,solved,score,deviation,steps,best_seconds,seconds,cpu_seconds
+Acrobot-v1,,2,1,yes,-80.5,10.25,120000,50,60,45
+CartPole-v1,,2,2,no,300.0,50.0,5000,15,20,30
+CartPole-v1,--lr 0.1,1,1,yes,500.0,0.0,1000,5,10,15
 """
 
 
@@ -72,7 +72,9 @@ def test_the_pages_are_written_from_what_was_measured(saved_models, arguments, t
     assert f"over {TASK_EPISODES} episodes" in page
     for seed in (TASK_SEED, SEED_OF_SCORES):
         assert f"16 games side by side with the seeds {seed} to {seed + 15}" in page
-    assert "| Acrobot-v1 | 1 | yes | -80.50 ± 10.25 | 120,000 | 60 s | 45 s | 2 |" in page
+    assert (
+        "| Acrobot-v1 | 1 | -80.50 ± 10.25 | 50 s | yes | yes | 120,000 | 60 s | 45 s | 2 |" in page
+    )
     written = readme.read_text()
     assert row in written
     assert " between <!-- table:tasks -->\n|" in written
@@ -81,7 +83,8 @@ def test_the_pages_are_written_from_what_was_measured(saved_models, arguments, t
 
 def test_the_pages_are_written_again_without_playing(saved_models, arguments, tmp_path):
     figures = figures_of(score=480.0, seconds=60.0)
-    before = json.dumps({"CartPole-v1": figures, "Gone-v0": figures})
+    old, new = ({**figures, "versions": {"torch": version}} for version in ("0.1", "0.2"))
+    before = json.dumps({"CartPole-v1": new, "Gone-v0": old})
     (tmp_path / "results.json").write_text(before)
     assert benchmark.main([*arguments, "--no-measure"]) == 0
     assert (tmp_path / "results.json").read_text() == before
@@ -89,6 +92,8 @@ def test_the_pages_are_written_again_without_playing(saved_models, arguments, tm
         text = (tmp_path / page).read_text()
         assert "| CartPole-v1 | 475 | 2 min | 480.00 ± 1.50 |" in text
         assert "| Gone-v0 | - | - | 480.00 ± 1.50 |" in text
+    told = (tmp_path / "page.md").read_text()
+    assert "measured: torch 0.1 and 0.2." in told  # and not what is installed now
 
 
 def test_without_results_there_is_nothing_to_write(arguments, tmp_path, capsys):
@@ -137,8 +142,8 @@ def test_the_goals_are_those_of_the_project():
 def test_every_training_is_told_in_the_order_of_tasks_workers_and_seeds(tmp_path):
     path = tmp_path / "trainings.csv"
     path.write_text(TRAININGS)
-    rows = [line.split(" | ")[:3] for line in seeds_table(path).splitlines()[2:]]
-    assert rows == [
+    rows = [line.split(" | ") for line in seeds_table(path).splitlines()[2:]]
+    assert [[row[0], row[1], row[4]] for row in rows] == [
         ["| CartPole-v1 (--lr 0.1)", "1", "yes"],
         ["| CartPole-v1", "2", "no"],
         ["| Acrobot-v1", "1", "yes"],

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import tyro
 
 from mario_a3c.benchmark.mario import EPISODES, NOOPS, SEED, mario_table, measure_mario
 from mario_a3c.benchmark.tasks import measure_task, tasks_page, tasks_table
+from mario_a3c.benchmark.versions import versions, versions_told
 from mario_a3c.checkpoint import CheckpointError, load_agent
 from mario_a3c.files import write_atomically
 from mario_a3c.tables import renew_table
@@ -79,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return BAD_INPUT
         _save(options.results, results)
     table = mario_table(results)
-    page = _page(table) + "\n" + tasks_page(results, options.trainings)
+    page = _page(table, results) + "\n" + tasks_page(results, options.trainings)
     write_atomically(options.page, page.encode())
     renew_table(options.readme, "agents", table)
     renew_table(options.readme, "tasks", tasks_table(results))
@@ -97,7 +96,7 @@ def _measure_all(options: BenchmarkOptions, shipped: list[Path], known: Results)
         before = known.get(task, {})
         if options.again or before.get("sha256") != digest:
             measure = measure_mario if task.startswith("mario-") else measure_task
-            before = {"sha256": digest, **measure(path)}
+            before = {"sha256": digest, "versions": versions(), **measure(path)}
             print(f"{task}: {before}", flush=True)
         results[task] = {**before, "shipped": path in shipped}
         _save(options.results, {**known, **results})
@@ -108,8 +107,9 @@ def _save(path: Path, results: Results) -> None:
     write_atomically(path, (json.dumps(results, indent=1, sort_keys=True) + "\n").encode())
 
 
-def _page(table: str) -> str:
-    machine = f"{platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
+def _page(table: str, results: Results) -> str:
+    mario = [figures for task, figures in results.items() if task.startswith("mario-")]
+    machine = versions_told(mario, ("processor", "Python", "torch", "nes-py"))
     return f"""# Results
 
 Written by `python -m mario_a3c.benchmark`; nothing here is typed by hand. Every episode starts at

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mario_a3c.benchmark.versions import versions_told
 from mario_a3c.checkpoint import load_agent
 from mario_a3c.playing.tasks import (
     SIDE_BY_SIDE,
@@ -64,8 +64,19 @@ _COLUMNS = (
     "seed",
     "means",
 )
-_SEED_COLUMNS = ("task", "seed", "solved", "score", "steps", "wall-clock", "CPU", "workers")
-_PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "mujoco", "box2d")
+_SEED_COLUMNS = (
+    "task",
+    "seed",
+    "score",
+    "best after",
+    "reached",
+    "solved",
+    "steps",
+    "wall-clock",
+    "CPU",
+    "workers",
+)
+_PACKAGES = ("Python", "torch", "numpy", "gymnasium", "ale-py", "mujoco", "box2d")
 
 
 def measure_task(path: Path) -> dict[str, Any]:
@@ -115,8 +126,7 @@ def tasks_table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def _row(task: str, figures: dict[str, Any]) -> list[str]:
-    goal, minutes = GOALS.get(task), figures["seconds"] / 60
-    reached = goal is not None and figures["score"] >= goal.score and minutes <= goal.minutes
+    goal, seconds = GOALS.get(task), figures["seconds"]
     return [
         task,
         "-" if goal is None else f"{goal.score:g}",
@@ -124,11 +134,19 @@ def _row(task: str, figures: dict[str, Any]) -> list[str]:
         f"{figures['score']:.2f} ± {figures['deviation']:.2f}",
         f"{figures['random']:.2f} ± {figures['random_deviation']:.2f}",
         f"{figures['steps']:,}",
-        f"{minutes:.1f} min",
-        "-" if goal is None else "yes" if reached else "no",
+        f"{seconds / 60:.1f} min",
+        _reached(task, figures["score"], seconds),
         str(figures["seed"]),
         figures["means"],
     ]
+
+
+def _reached(task: str, score: float, seconds: float) -> str:
+    """Say whether an agent is as good as was asked for, and was so in time."""
+    goal = GOALS.get(task)
+    if goal is None:
+        return "-"
+    return "yes" if score >= goal.score and seconds <= 60 * goal.minutes else "no"
 
 
 def seeds_table(path: Path) -> str:
@@ -145,8 +163,10 @@ def _seed_row(row: dict[str, str]) -> list[str]:
     return [
         name,
         row["seed"],
-        row["solved"],
         f"{float(row['score']):.2f} ± {float(row['deviation']):.2f}",
+        f"{row['best_seconds']} s",
+        _reached(row["task"], float(row["score"]), float(row["best_seconds"])),
+        row["solved"],
         f"{int(row['steps']):,}",
         f"{row['seconds']} s",
         f"{row['cpu_seconds']} s",
@@ -156,16 +176,17 @@ def _seed_row(row: dict[str, str]) -> list[str]:
 
 def tasks_page(results: dict[str, dict[str, Any]], trainings: Path) -> str:
     """Return the part of the results page that is about these tasks, Markdown."""
-    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    others = [figures for task, figures in results.items() if not task.startswith("mario-")]
     page = f"""## Other tasks
 
 Score: mean and standard deviation over {TASK_EPISODES} episodes that training has not seen, the
 likeliest action at every step; they are played in {_games(TASK_SEED)}, one after
 another in each. Random: as many episodes from the same seeds, with actions drawn evenly and each
 held for as many steps as the task's preset says. Steps, time and seed are those of the training
-run when these weights were measured best; the time is wall-clock time on two cores, on which the
-runs took turns. Reached: the score is at least what was asked for, and the time not longer than
-what it was asked within. Versions: {versions}.
+run when these weights were measured best; the time is wall-clock time on two cores; what else ran
+on them is told in [experiments.md](experiments.md#other-tasks). Reached: the score is at least what
+was asked for, and the time not longer than what it was asked within. Versions, when this was
+measured: {versions_told(others, _PACKAGES)}.
 
 {tasks_table(results)}
 """
@@ -174,12 +195,13 @@ what it was asked within. Versions: {versions}.
     return f"""{page}
 ### Every seed
 
-What `python benchmarks/seeds.py` noted of whole trainings. Solved: the preset's `solved_score` was
-reached in two evaluations in a row, which ended the run. Score: of the best agent of that seed over
-100 episodes that training has not seen, played like those above, but in
-{_games(SEED_OF_SCORES)}. CPU: processor time of all processes
-of a run; where the wall-clock time is much more than half of it, other work had its share of the
-two cores.
+What `python benchmarks/seeds.py` noted of whole trainings. Score: of the best agent of that seed
+over 100 episodes that training has not seen, played like those above, but in
+{_games(SEED_OF_SCORES)}. Best after: when that agent
+was there. Reached: as above. Solved: the preset's `solved_score`, which asks for more, was reached
+in two evaluations in a row, which ended the run; the others ended by the clock. CPU: processor time
+of all processes of a run; where the wall-clock time is much more than half of it, other work had
+its share of the two cores.
 
 {seeds_table(trainings)}
 """
