@@ -28,7 +28,9 @@ def test_every_form_of_an_id_names_the_game(env_id):
     env.close()
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "SuperMarioBros", "Pong-v9"])
+@pytest.mark.parametrize(
+    "env_id", ["CartPole-v1", "Pendulum-v1", "SuperMarioBros", "Pong-v9", "PongDeterministic-v5"]
+)
 def test_other_tasks_are_not_taken_for_atari(env_id):
     assert not is_atari(env_id)
 

@@ -28,7 +28,9 @@ LONGEST_EPISODE = 108_000
 STICKINESS = {"0": 0.25, "4": 0.0, "5": 0.25}
 """Version of an id -> probability that an action is ignored and the last one goes on."""
 
-_ID = re.compile(r"(?:ALE/)?([A-Za-z0-9]+?)(?:Deterministic|NoFrameskip)?-v([045])")
+_ID = re.compile(
+    r"(?:ALE/)?(?P<game>[A-Za-z0-9]+?)(?:-v5|(?:Deterministic|NoFrameskip)?-v(?P<old>[04]))"
+)
 
 gymnasium.register_envs(ale_py)
 
@@ -45,7 +47,7 @@ def _games() -> dict[str, str]:
 def is_atari(env_id: str) -> bool:
     """Whether an id is that of an Atari game; also one that ale-py has dropped."""
     match = _ID.fullmatch(env_id)
-    return env_id.startswith("ALE/") or (match is not None and match[1] in _games())
+    return env_id.startswith("ALE/") or (match is not None and match["game"] in _games())
 
 
 def make_atari_env(
@@ -78,18 +80,18 @@ def make_atari_env(
     """
     match = _ID.fullmatch(env_id)
     games = _games()
-    if match is None or match[1] not in games:
+    if match is None or match["game"] not in games:
         raise TaskError(f"--env-name {env_id!r} is unknown.{nearest(env_id)}")
-    stickiness = STICKINESS[match[2]]
+    game, stickiness = match["game"], STICKINESS[match["old"] or "5"]
     longest = max_episode_length * FRAME_SKIP or LONGEST_EPISODE
     if render_mode is not None:
         make = partial(
-            _make_shown, match[1], stickiness, picture_size, frame_stack, longest, render_mode
+            _make_shown, game, stickiness, picture_size, frame_stack, longest, render_mode
         )
         shown = SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
         return EpisodeStatistics(shown)
     native = AtariVectorEnv(
-        games[match[1]],
+        games[game],
         num_envs,
         num_threads=1,
         max_num_frames_per_episode=longest,
