@@ -17,7 +17,7 @@ from mario_a3c.files import FolderInUseError, FolderLock
 from mario_a3c.monitoring.display import Display
 from mario_a3c.monitoring.monitor import Monitor
 from mario_a3c.monitoring.notices import say
-from mario_a3c.presets import fit_batches, settings_for
+from mario_a3c.presets import fit_batches, fit_final_values, settings_for
 from mario_a3c.search.ways import provide_ways
 from mario_a3c.stages import parse_stages
 from mario_a3c.training.audition import furthest_agent
@@ -70,7 +70,8 @@ def _resolve(arguments: Sequence[str]) -> tuple[RunConfig, str]:
             settings = {**settings, "num_processes": MOST_WORKERS}
         config = _read(arguments, dataclasses.replace(RunConfig(), **settings))
         config = dataclasses.replace(config, preset=name)
-        config, fitted = fit_batches(config, named_fields(arguments, RunConfig))
+        given = named_fields(arguments, RunConfig)
+        config, fitted = fit_batches(fit_final_values(config, given), given)
     if config.use_gpu:
         config = dataclasses.replace(config, device="cuda", use_gpu=False)
     config.validate()

@@ -46,7 +46,7 @@ def settings_for(config: RunConfig) -> tuple[str, dict[str, Any]]:
     if not name and config.is_mario:
         name = config.task if config.task in known else "mario"
     elif not name:
-        task = config.env_name.rpartition(":")[2]
+        task = config.env_id
         name = task if task in known else "atari" if is_atari(task) else "gymnasium"
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
@@ -87,6 +87,24 @@ def fit_batches(config: RunConfig, given: set[str]) -> tuple[RunConfig, str]:
         return config, ""
     rollout = f"{config.num_games} games x {steps} steps"
     return fitting, f"To divide a rollout of {rollout}: {', '.join(changes)}."
+
+
+def fit_final_values(config: RunConfig, given: set[str]) -> RunConfig:
+    """Keep what a preset lets fall from rising, where the user gives a beginning below its end.
+
+    Args:
+        config: a preset with the user's options over it.
+        given: the fields that the user's options name; those stay as they are.
+
+    Returns:
+        the settings, with final values that are not above what they begin from.
+    """
+    changes = {}
+    for name in ("learning_rate", "entropy_coef"):
+        final, begin = getattr(config, f"{name}_final"), getattr(config, name)
+        if name in given and f"{name}_final" not in given and final is not None:
+            changes[f"{name}_final"] = min(final, begin)
+    return dataclasses.replace(config, **changes)
 
 
 def _divisor(number: int, most: int) -> int:

@@ -99,6 +99,23 @@ def test_a_preset_is_fitted_to_the_users_rollouts(words, sequence_length, miniba
     assert (config.sequence_length, config.minibatches) == (sequence_length, minibatches)
 
 
+@pytest.mark.parametrize(
+    ("words", "learning_rate_final", "entropy_coef_final"),
+    [
+        ("", 1e-4, 0.0005),
+        ("--lr 5e-5", 5e-5, 0.0005),
+        ("--lr 1e-3 --beta 0.0001", 1e-4, 0.0001),
+        ("--lr 5e-5 --learning-rate-final 2e-4", 2e-4, 0.0005),
+    ],
+)
+def test_what_a_preset_lets_fall_does_not_rise_from_what_the_user_gives(
+    words, learning_rate_final, entropy_coef_final
+):
+    config = parse(["--world", "1", *words.split()])
+    assert config.learning_rate_final == learning_rate_final
+    assert config.entropy_coef_final == entropy_coef_final
+
+
 @pytest.mark.parametrize("name", presets())
 def test_a_preset_fits_its_own_rollouts(name):
     expected = presets()[name]
