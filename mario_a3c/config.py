@@ -269,8 +269,13 @@ class RunConfig:
         """Name of the task in file names, for example ``mario-1-1`` or ``CartPole-v1``."""
         if self.is_mario:
             return f"mario-{self.world}-{self.stage}"
-        name = self.env_name.replace("/", "-").replace(":", "-")
+        name = self.env_id.replace("/", "-")
         return "-".join([name, "hide", *map(str, self.hide)]) if self.hide else name
+
+    @property
+    def env_id(self) -> str:
+        """The id of the environment, without the module that may stand before it."""
+        return self.env_name.rpartition(":")[2]
 
     @property
     def is_plain_a3c(self) -> bool:

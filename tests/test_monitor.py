@@ -68,6 +68,15 @@ def test_episodes_that_began_elsewhere_do_not_count_in_the_averages() -> None:
     assert averages([]) == {}
 
 
+def test_an_evaluation_says_which_episodes_were_greedy() -> None:
+    pole, finished = Episode(100.0, 100, {}), episode(3161, 1.0)
+    for greedy, words in ((False, "greedy 100.0, sampled 50.0"), (True, "greedy 50.0")):
+        others = [Episode(50.0, 50, {})] * 10
+        assert Evaluation(0, pole, others, 1.0, False, all_greedy=greedy).summary() == words
+    told = Evaluation(0, finished, [finished], 1.0, True, all_greedy=True).summary()
+    assert told == "greedy finished, others greedily 100% finished"
+
+
 def test_greedy_completion_is_worth_half_of_a_score() -> None:
     failed, finished = episode(3000), episode(3161, 1.0)
     greedy = Evaluation(0, finished, [failed] * 10, 1.0, False)

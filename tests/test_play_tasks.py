@@ -252,6 +252,21 @@ def test_a_module_is_imported_because_the_user_says_so_not_because_a_file_does(t
     assert "no_such_module" in error
 
 
+def test_a_module_in_front_of_the_id_is_the_same_as_the_option(tmp_path, capsys):
+    config = RunConfig(env_name="tests.registered_task:tests/Guess-v0", recurrent=False)
+    assert config.task == "tests-Guess-v0"
+    path = tmp_path / "agent.safetensors"
+    save_agent(
+        path, ActorCritic(ModelSpec((2,), 2, lstm_size=0)), {"config": config.to_dict(), "steps": 1}
+    )
+    for words in (
+        ["--env-name", config.env_name],
+        ["--env-name", "tests/Guess-v0", "--env-module", "tests.registered_task"],
+    ):
+        assert play_cli.main([*words, "--checkpoint", str(path), "--no-window"]) == 0
+        assert "20 decisions" in capsys.readouterr().out
+
+
 def test_a_users_task_is_played(capsys):
     assert play_cli.main([*GUESS, "--no-window", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["mean_length"] == 20

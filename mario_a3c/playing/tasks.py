@@ -105,7 +105,7 @@ def agent_game(
         config = RunConfig.from_dict(agent.metadata["config"])
     except (AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} does not say how its agent was trained.") from error
-    if config.env_name != env_name:
+    if config.env_id != RunConfig(env_name=env_name).env_id:
         raise CheckpointError(f"{path} holds an agent for {config.env_name}, not for {env_name}.")
     if hide and config.hide != hide:
         had = f"without {', '.join(map(str, config.hide))}" if config.hide else "with all"
@@ -114,7 +114,7 @@ def agent_game(
             f"{' '.join(map(str, hide))} does not fit it."
         )
     config.validate()
-    config = replace(config, env_module=env_module)
+    config = replace(config, env_name=env_name, env_module=env_module)
     needed, speed = _outline(config)
     spec = agent.model.spec
     for name in ("observation_shape", "num_actions", "continuous"):

@@ -44,6 +44,7 @@ class Evaluation:
         good: whether it meets the criterion for a solved task.
         video: file name of the recording, if there is one.
         kept: whether its weights were saved as the run's best agent.
+        all_greedy: whether ``sampled`` are greedy episodes too, of other games.
     """
 
     steps: int
@@ -53,6 +54,7 @@ class Evaluation:
     good: bool
     video: str = ""
     kept: bool = False
+    all_greedy: bool = False
 
     @property
     def completion_rate(self) -> float:
@@ -76,8 +78,11 @@ class Evaluation:
                 if self.greedy.figures["completed"]
                 else f"to x {self.greedy.figures['max_x']:.0f}"
             )
-            return f"greedy {greedy}, sampled {100 * self.completion_rate:.0f}% finished"
+            others = "others greedily" if self.all_greedy else "sampled"
+            return f"greedy {greedy}, {others} {100 * self.completion_rate:.0f}% finished"
         mean = np.mean([episode.score for episode in self.sampled])
+        if self.all_greedy:
+            return f"greedy {mean:.1f}"
         return f"greedy {self.greedy.score:.1f}, sampled {mean:.1f}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,7 +149,8 @@ class Evaluator:
         if "completed" in greedy.figures:
             finished = np.mean([episode.figures["completed"] for episode in sampled])
             good = bool(greedy.figures["completed"] and finished >= self.config.solved_share)
-        return Evaluation(steps, greedy, sampled, time.perf_counter() - started, good)
+        seconds = time.perf_counter() - started
+        return Evaluation(steps, greedy, sampled, seconds, good, all_greedy=self.config.eval_greedy)
 
 
 @torch.inference_mode()
