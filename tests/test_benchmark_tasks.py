@@ -20,7 +20,8 @@ from mario_a3c.config import RunConfig
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
 
-TRAININGS = """task,options,workers,seed,solved,score,deviation,steps,best_seconds,seconds,cpu_seconds
+TRAININGS = """\
+task,options,workers,seed,solved,score,deviation,steps,best_seconds,seconds,cpu_seconds
 Acrobot-v1,,2,1,yes,-80.5,10.25,120000,50,60,45
 CartPole-v1,,2,2,no,300.0,50.0,5000,15,20,30
 CartPole-v1,--lr 0.1,1,1,yes,500.0,0.0,1000,5,10,15
