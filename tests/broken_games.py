@@ -79,6 +79,48 @@ class RaisesInReset(Game):
         return super().reset(**settings)
 
 
+class RaisesInLaterReset(Game):
+    """Cannot begin the third episode."""
+
+    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin or fail."""
+        if self.broken:
+            raise RuntimeError("the button is stuck")
+        return super().reset(**settings)
+
+
+class RaisesInFirstReset(Game):
+    """Cannot begin at all."""
+
+    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
+        """Fail."""
+        raise RuntimeError("the power is out")
+
+
+class RaisesInClose(Game):
+    """Fails now and then, and once more when it is to go."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Go on or fail."""
+        if self.broken:
+            raise RuntimeError("the cartridge fell out")
+        return super().step(action)
+
+    def close(self) -> None:
+        """Fail."""
+        raise RuntimeError("the door is stuck")
+
+
+class HangsInBeingMade(Game):
+    """Never comes to be as long as the file exists that BROKEN_GAMES names, and says so in it."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__(render_mode)
+        while (file := Path(os.environ["BROKEN_GAMES"])).exists():
+            file.write_text("hangs")
+            time.sleep(0.1)
+
+
 class NanReward(Game):
     """Pays a NaN now and then."""
 
@@ -112,6 +154,22 @@ class InfiniteObservation(Game):
     def observation(self) -> Any:
         """Return what is seen."""
         return np.array([math.inf if self.broken else 0.5, 1.0], np.float32)
+
+
+class NanObservation(Game):
+    """Shows a NaN now and then."""
+
+    def observation(self) -> Any:
+        """Return what is seen."""
+        return np.array([math.nan if self.broken else 0.5, 1.0], np.float32)
+
+
+class AlwaysNanObservation(Game):
+    """Shows nothing but NaN."""
+
+    def observation(self) -> Any:
+        """Return what is seen."""
+        return np.array([math.nan, 1.0], np.float32)
 
 
 class Hangs(Game):

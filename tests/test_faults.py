@@ -1,5 +1,6 @@
 """Broken games and numbers that are not finite: dropped, counted, told, and never learned from."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -33,6 +34,7 @@ from mario_a3c.training.learner import Learner
 from mario_a3c.training.link import MemoryLink
 from mario_a3c.training.shared import Shared
 from mario_a3c.training.worker import WorkerReport, begin_to_play, train_in_memory
+from tests.broken_games import Game
 from tests.disks import fill, small_disk
 from tests.small import CPU, small_config, small_shared
 
@@ -69,7 +71,8 @@ class Run:
             "eval_episodes": 2,
         }
         self.config: RunConfig = small_config(**(settings | changes))
-        env = make_env(self.config, 1, 0)
+        sound = dataclasses.replace(self.config, env_name="tests.broken_games:Game-v0")
+        env = make_env(sound, 1, 0)
         self.spec = ModelSpec.for_task(
             env.single_observation_space, env.single_action_space, self.config
         )
@@ -95,16 +98,53 @@ class Run:
         assert shared.updates == shared.optimizer_state["step"] == 2 * len(reports)  # 2 epochs
 
 
-def test_a_game_that_raises_is_made_anew_and_training_goes_on():
-    run = Run("RaisesInStep")
+@pytest.mark.parametrize(
+    ("game", "message"),
+    [
+        ("RaisesInStep", "the cartridge fell out"),
+        ("RaisesInLaterReset", "the button is stuck"),  # in a step: games begin anew by themselves
+        ("RaisesInClose", "the cartridge fell out"),
+    ],
+)
+def test_a_game_that_raises_is_made_anew_and_training_goes_on(game, message):
+    run = Run(game)
     run.train()
     run.assert_sound()
     assert run.shared.steps >= STEPS
     assert run.shared.faults == len(run.pipe.notices()) >= 5
     assert run.pipe.notices()[0] == (
-        "worker 0: the environment failed in step: RuntimeError: the cartridge fell out; "
+        f"worker 0: the environment failed in step: RuntimeError: {message}; "
         "it begins with new games."
     )
+
+
+def closing_seen(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list to which is added, for every game that is closed, what others see of that.
+
+    Others see when a call of the games' code began, and 0 while there is none.
+    """
+    seen: list[float] = []
+    monkeypatch.setattr(Game, "close", lambda _: seen.append(float(run.shared.inside.max())))
+    return seen
+
+
+@pytest.mark.parametrize("game", ["RaisesInStep", "NanReward", "AlwaysNanObservation"])
+def test_a_game_that_broke_is_closed_where_it_is_seen_if_that_hangs(game, monkeypatch):
+    run = Run(game)
+    closed = closing_seen(run, monkeypatch)
+    with contextlib.suppress(RunError):
+        run.train()
+    while_training = [began for began in closed if began > 0]
+    assert len(while_training) == run.config.num_games * len(run.pipe.notices()) > 0
+
+
+def test_an_evaluation_closes_the_games_that_broke(tmp_path, monkeypatch):
+    run = Run("RaisesAtOnce")
+    closed = closing_seen(run, monkeypatch)
+    with pytest.raises(RunError):
+        run.evaluate(tmp_path)
+    while_evaluating = [began for began in closed if began > 0]
+    assert len(while_evaluating) == (run.config.eval_episodes + 1) * MOST_FAULTS
 
 
 @pytest.mark.parametrize(
@@ -112,6 +152,7 @@ def test_a_game_that_raises_is_made_anew_and_training_goes_on():
     [
         ("RaisesAtOnce", "step: RuntimeError: no cartridge"),
         ("RaisesInReset", "step: RuntimeError: the button is stuck"),
+        ("RaisesInFirstReset", "being made: RuntimeError: the power is out"),
     ],
 )
 def test_a_game_that_always_raises_ends_the_run_with_its_own_message(game, message):
@@ -128,6 +169,7 @@ def test_a_game_that_always_raises_ends_the_run_with_its_own_message(game, messa
         ("NanReward", "reward nan"),
         ("HugeReward", "reward 1e+39"),
         ("InfiniteObservation", "observation inf"),
+        ("NanObservation", "observation nan"),
     ],
 )
 def test_a_rollout_with_numbers_that_are_not_finite_is_dropped_counted_and_told(game, message):
@@ -245,8 +287,17 @@ def test_patience_begins_anew_after_a_success():
         patience.failed(ValueError("no"))
 
 
-def test_an_evaluation_whose_game_breaks_is_made_anew_and_goes_on(tmp_path):
-    run = Run("RaisesInStep", eval_interval=0.01)
+@pytest.mark.parametrize(
+    ("game", "message", "faults"),
+    [
+        ("RaisesInStep", "evaluation: the environment failed in step", 1),
+        ("RaisesInLaterReset", "failed in step: RuntimeError: the button is stuck", 1),
+        ("NanReward", "evaluation: the environment gave reward nan", 0),
+        ("NanObservation", "evaluation: the environment gave observation nan", 0),
+    ],
+)
+def test_an_evaluation_whose_game_breaks_is_made_anew_and_goes_on(tmp_path, game, message, faults):
+    run = Run(game, eval_interval=0.01)
 
     def stop_after_some() -> None:
         run.shared.stop[0] = len(run.pipe.sent) >= 3
@@ -255,8 +306,9 @@ def test_an_evaluation_whose_game_breaks_is_made_anew_and_goes_on(tmp_path):
     run.evaluate(tmp_path)
     kinds = {type(report) for report in run.pipe.sent}
     assert kinds == {Notice, Evaluation}
-    assert run.shared.faults == len(run.pipe.notices())
-    assert "evaluation: the environment failed in step" in run.pipe.notices()[0]
+    assert run.shared.faults == faults * len(run.pipe.notices())
+    assert message in run.pipe.notices()[0]
+    assert (tmp_path / "best.safetensors").exists()
 
 
 def test_an_evaluation_that_always_breaks_ends_the_run_with_the_games_own_message(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -90,6 +91,11 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         _check_finite("reward", rewards)
         _check_finite("observation", observation)
         return observation, rewards, terminated, truncated, infos
+
+    def close(self, **settings: Any) -> None:
+        """Let the games go; what a broken one raises then is of no interest any more."""
+        with contextlib.suppress(GameError):
+            self._guard.call("close", self.env.close, **settings)
 
 
 def _check_finite(what: str, numbers: NDArray[Any]) -> None:

@@ -234,6 +234,8 @@ def evaluate(
             evaluator.pull(shared)
             evaluation = evaluator.play(steps)
         except (GameError, NotFiniteError) as error:
+            if evaluator is not None:
+                evaluator.env.close()
             evaluator, seed = None, seed + 1
             connection.send(Notice(f"evaluation: {error}; it begins with new games."))
             shared.counters[-1, FAULTS] += isinstance(error, GameError)

@@ -88,6 +88,8 @@ def local_train(
             collector = collector or begin_to_play(learner, seed + failures)
             batch, episodes = collector.collect(config.gamma, config.gae_lambda)
         except (GameError, NotFiniteError) as error:
+            if collector is not None:
+                collector.env.close()
             collector, failures = None, failures + 1
             reports.send(Notice(f"worker {worker}: {error}; it begins with new games."))
             if isinstance(error, NotFiniteError):
@@ -121,7 +123,8 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
     """Make a worker's games and begin to play them.
 
     Raises:
-        GameError: they cannot be made.
+        GameError: they cannot be made or begun.
+        NotFiniteError: what they begin with is not finite.
     """
     config, shared, row = learner.config, learner.shared, learner.row
 
@@ -133,11 +136,16 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
                 env.gradual_noops.shares = shared.mastered[row].numpy()
         return env
 
-    return RolloutCollector(
-        GuardedEnv(make, shared.inside.numpy()[row : row + 1]),
-        learner.model if learner.learning else UniformPolicy(learner.model.spec),
-        config.num_local_steps,
-        config.unroll,
-        torch.device(config.device),
-        reward_scaling(config, shared, row),
-    )
+    games = GuardedEnv(make, shared.inside.numpy()[row : row + 1])
+    try:
+        return RolloutCollector(
+            games,
+            learner.model if learner.learning else UniformPolicy(learner.model.spec),
+            config.num_local_steps,
+            config.unroll,
+            torch.device(config.device),
+            reward_scaling(config, shared, row),
+        )
+    except (GameError, NotFiniteError):
+        games.close()
+        raise
