@@ -48,6 +48,7 @@ class TrainRun:
         game: a task of `tests.broken_games`, unless the run is resumed; empty for Mario.
         environment: further environment variables.
         terminal: file descriptor of a terminal that becomes the run's own.
+        program: what Python is given to run in the place of train.py.
         **settings: of `subprocess.Popen`.
     """
 
@@ -58,6 +59,7 @@ class TrainRun:
         game: str = "Game",
         environment: dict[str, str] | None = None,
         terminal: int | None = None,
+        program: tuple[str, ...] = ("train.py",),
         **settings: Any,
     ) -> None:
         self.folder = folder / "run"
@@ -70,7 +72,7 @@ class TrainRun:
             )
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "train.py", *words],
+            [sys.executable, *program, *words],
             cwd=ROOT,
             env=os.environ | (environment or {}),
             start_new_session=True,
@@ -102,6 +104,14 @@ class TrainRun:
         """Wait until a worker has pushed updates and the evaluation has played."""
         self.until(lambda: (self.folder / "best.safetensors").exists() or self.ended)
         self.until(lambda: self.ended or self.saved_steps()[:1] > [0])
+        assert not self.ended, self.output
+
+    def until_it_counts_steps(self) -> None:
+        """Wait until the run tells that its workers have made steps, whether they are saved or not.
+
+        It tells that every five seconds.
+        """
+        self.until(lambda: self.ended or self.status().get("steps", 0) > 0)
         assert not self.ended, self.output
 
     def until_it_says(self, text: str, seconds: float = SOON) -> float:

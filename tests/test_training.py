@@ -39,21 +39,31 @@ def start(tmp_path: Path) -> Iterator[Start]:
         run.clear()
 
 
-def assert_one_clean_save(run: TrainRun) -> None:
-    """Check what a run that was stopped leaves behind."""
+UNSAVED = ("--save-interval", "1000")
+"""Saves the state before the first step and, when the run ends, the last one; none between."""
+
+
+def assert_one_clean_save(run: TrainRun, before: tuple[int, ...] = (0,)) -> None:
+    """Check that a run which was stopped has saved all its steps, as the only state it saved.
+
+    Args:
+        run: it has ended, and was begun as `UNSAVED`.
+        before: the steps of the states that were there when it began to train, the newest first.
+    """
     assert "Traceback" not in run.output
     run.until(lambda: not run.children(), GONE_WITHIN)
-    newest = run.saved_steps()[0]
     tensors, _ = run.state()
-    assert newest == int(tensors["counters"][:, STEPS].sum()) > 0
+    newest = int(tensors["counters"][:, STEPS].sum())
+    assert run.saved_steps() == [newest, *before]
+    assert run.status()["steps"] == newest > before[0]
     updates = int(tensors["counters"][:, UPDATES].sum())
     assert updates == tensors["optimizer.step"] == newest // ROLLOUT
     assert not list(run.folder.rglob("*.partial"))
 
 
 def test_sigterm_ends_a_run_within_seconds_with_one_clean_save(start):
-    run = start()
-    run.until_it_trains()
+    run = start(*UNSAVED)
+    run.until_it_counts_steps()
     assert run.end(signal.SIGTERM) < ENDS_WITHIN
     assert run.process.returncode == 128 + signal.SIGTERM
     assert_one_clean_save(run)
@@ -89,48 +99,60 @@ def test_a_run_that_looks_for_a_way_goes_on_when_a_searching_process_is_killed(s
     assert "Traceback" not in run.output
 
 
-def test_closing_the_terminal_ends_a_run_with_one_clean_save(start):
+def test_closing_the_terminal_ends_a_run_with_one_clean_save(start, tmp_path):
     ours, theirs = pty.openpty()
     # The shell makes the terminal its own, so that the run's processes get SIGHUP when it closes.
-    run = start(
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        environment={"TERM": "xterm"},
-        terminal=theirs,
-    )
+    with (tmp_path / "errors").open("w") as errors:  # a traceback would not reach the terminal
+        run = start(
+            *UNSAVED,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=errors,
+            environment={"TERM": "xterm"},
+            terminal=theirs,
+        )
     os.close(theirs)
     with read_by_somebody(ours):
-        run.until_it_trains()
+        run.until_it_counts_steps()
     os.close(ours)
     assert run.end() < ENDS_WITHIN
     assert run.process.returncode == 128 + signal.SIGHUP
+    assert (tmp_path / "errors").read_text() == ""
     assert_one_clean_save(run)
 
 
 def test_a_reader_that_goes_away_does_not_end_a_run(start):
     reader, writer = os.pipe()
-    run = start(stdout=writer, stderr=writer)
+    run = start(*UNSAVED, stdout=writer, stderr=writer)
     os.close(writer)
     os.close(reader)
-    run.until_it_trains()
+    run.until_it_counts_steps()
     assert run.end(signal.SIGINT) < ENDS_WITHIN
     assert run.process.returncode == 128 + signal.SIGINT
     assert_one_clean_save(run)
 
 
+PATIENT = (
+    "-c",
+    "from mario_a3c.training import trainer; trainer.GRACE = 250.0\n"
+    "from mario_a3c.cli import main; raise SystemExit(main())",
+)
+"""Instead of train.py: when it is interrupted, it gives its processes minutes to finish."""
+
+
 def test_a_second_ctrl_c_does_not_wait_for_who_does_not_finish(start, tmp_path):
     (tmp_path / "hang").touch()
     run = start(
-        *("--hang-limit", "1000"),
+        *(*UNSAVED, "--hang-limit", "1000"),
         game="Hangs",
         environment={"BROKEN_GAMES": str(tmp_path / "hang")},
+        program=PATIENT,
     )
-    run.until(lambda: len(run.spawned()) == 2)
-    run.until(lambda: run.saved_steps()[:1] > [0])
+    run.until_it_counts_steps()  # those of the only rollout before the one in which it hangs
     run.signal(signal.SIGINT)
-    run.until(lambda: len(run.spawned()) <= 2)
-    assert run.end(signal.SIGINT) < 4.0
+    run.until_it_says("Ending: the processes get 250 s to finish")
+    run.signal(signal.SIGINT)
+    run.process.wait(60.0)  # on however busy a machine: it would be 250
     assert run.process.returncode == 128 + signal.SIGINT
     assert_one_clean_save(run)
 
@@ -277,7 +299,7 @@ def test_a_game_that_hangs_is_ended_counted_and_replaced_until_it_does_not(start
 
 
 def test_a_separate_critic_is_trained_and_saved(start):
-    run = start("--separate", "--total-steps", str(10 * ROLLOUT))
+    run = start("--separate", "--total-steps", str(10 * ROLLOUT), *UNSAVED)
     run.end()
     assert run.process.returncode == 0, run.output
     assert_one_clean_save(run)
@@ -301,6 +323,40 @@ def test_the_random_baseline_plays_as_many_episodes_as_asked_for_and_learns_noth
     assert not (tmp_path / "agents").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_game_that_hangs_in_being_made_does_not_keep_a_run_from_being_ended(
+    start, tmp_path, number
+):
+    hang = tmp_path / "hang"
+    hang.touch()
+    run = start(game="HangsInBeingMade", environment={"BROKEN_GAMES": str(hang)})
+    run.until(lambda: hang.read_text() == "hangs" or run.ended)
+    assert run.end(number) < ENDS_WITHIN
+    assert run.process.returncode == -number  # which a shell tells as 128 + number
+    assert run.output == ""
+    assert not run.folder.exists()
+
+
+def test_a_game_that_cannot_be_begun_is_refused_in_a_sentence(start):
+    run = start(game="RaisesInFirstReset")
+    run.end()
+    assert run.process.returncode == 2
+    assert run.lines == [
+        "train.py: tests.broken_games:RaisesInFirstReset-v0 cannot be begun: RuntimeError: the "
+        "power is out."
+    ]
+
+
+@needs_native
+def test_a_parent_that_is_killed_while_it_looks_for_a_way_leaves_no_searching_process(start):
+    run = start(*SEARCH, game="")
+    run.until_it_says("Looking for a way")
+    run.until(lambda: len(run.spawned()) == SEARCHERS)
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    assert run.until(lambda: not run.children()) < GONE_WITHIN
+
+
 def test_a_game_that_never_works_ends_the_run_with_its_message_and_no_trace(start):
     run = start(game="RaisesAtOnce")
     run.end()
@@ -313,8 +369,9 @@ def test_a_game_that_never_works_ends_the_run_with_its_message_and_no_trace(star
 
 
 def test_ctrl_c_ends_a_run_with_one_clean_save_from_which_it_goes_on_as_if_nothing_had_been(start):
-    run = start("--lstm-size", "8", "--max-episode-length", "20", game="")
-    run.until_it_trains()
+    run = start("--lstm-size", "8", "--max-episode-length", "20", *UNSAVED, game="")
+    run.until(lambda: (run.folder / "best.safetensors").exists() or run.ended)
+    run.until_it_counts_steps()
     assert run.end(signal.SIGINT) < ENDS_WITHIN
     assert run.process.returncode == 128 + signal.SIGINT
     assert_one_clean_save(run)
@@ -324,7 +381,7 @@ def test_ctrl_c_ends_a_run_with_one_clean_save_from_which_it_goes_on_as_if_nothi
     )
     resumed.end()
     assert resumed.process.returncode == 0
-    assert_one_clean_save(resumed)
+    assert_one_clean_save(resumed, before=(steps, 0))
     assert resumed.saved_steps()[0] == steps + ROLLOUT
     new_config = resumed.state()[1]["config"]
     different = {name for name in config if config[name] != new_config[name]}

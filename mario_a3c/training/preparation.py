@@ -18,7 +18,7 @@ from mario_a3c.config import MARIO, MOST_WORKERS, ConfigError, RunConfig
 from mario_a3c.envs.atari import is_atari
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import found_ways, make_env
-from mario_a3c.envs.gymnasium_tasks import TaskError
+from mario_a3c.envs.gymnasium_tasks import TaskError, told
 from mario_a3c.files import (
     FolderInUseError,
     FolderLock,
@@ -29,6 +29,7 @@ from mario_a3c.files import (
 from mario_a3c.learning.encoders import smallest_picture
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.search.ways import learns_from_ways
+from mario_a3c.training.processes import signals_ending_us
 from mario_a3c.training.resume import PATTERN, load_state
 from mario_a3c.training.trainer import Trainer
 
@@ -227,13 +228,16 @@ def network_for(config: RunConfig) -> ModelSpec:
     """Return the network that a run's task and settings ask for.
 
     Raises:
-        ConfigError: the task cannot be made, or the network is not possible.
+        ConfigError: the task cannot be made or begun, or the network is not possible.
     """
     try:
-        env = make_env(config, num_envs=1, seed=0)
+        with signals_ending_us():  # nobody sees it if the game hangs, as in the processes of a run
+            env = make_env(config, num_envs=1, seed=0)
+            env.close()
     except TaskError as error:
         raise ConfigError(str(error)) from error
-    env.close()
+    except Exception as error:  # a user's environment may raise anything
+        raise ConfigError(f"{config.env_name} cannot be begun: {told(error)}") from error
     spec = ModelSpec.for_task(env.single_observation_space, env.single_action_space, config)
     if spec.pictures:
         _check_picture_size(config, spec)

@@ -107,6 +107,27 @@ def signals_withheld() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def signals_ending_us() -> Iterator[None]:
+    """Let what asks a run to stop end this process at once, even in foreign code that hangs.
+
+    For the time before a run has anything to save. The system's own action is taken, since ours
+    would wait for that code to come back. A signal that is ignored stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may choose
+        return
+    actions = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    before = {n: action for n, action in actions.items() if action not in (signal.SIG_IGN, None)}
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
 class Interruption:
     """Turns SIGINT, SIGTERM and SIGHUP into a wish to stop, and a second one into haste.
 

@@ -248,6 +248,10 @@ class Trainer:
 
     def _stop(self, children: Children, interruption: Interruption) -> None:
         """Tell everybody to finish, take what they still report, and end who does not."""
+        if interruption:
+            self.notices.say(
+                f"Ending: the processes get {GRACE:g} s to finish; a second signal ends them now."
+            )
         in_time = not interruption and self._finished()
         self.shared.stop[0] = 1
         children.stop(
