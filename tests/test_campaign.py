@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -240,13 +241,17 @@ run_campaign(with_command(campaign, program), 0, 1, lambda: False)
 """
 
 
-def test_a_killed_campaign_leaves_no_run_behind(tmp_path: Path) -> None:
-    campaign = subprocess.Popen([sys.executable, "-c", CAMPAIGN, str(tmp_path)])
-    log = tmp_path / "1-1-seed1.log"
+def pid_in(log: Path, campaign: subprocess.Popen[Any]) -> str:
+    """Return what the run of a campaign writes into its log: the number of its process."""
     while not (log.exists() and log.read_text().endswith("\n")):
         assert campaign.poll() is None
         time.sleep(0.05)
-    run = Path("/proc", log.read_text().strip())
+    return log.read_text().strip()
+
+
+def test_a_killed_campaign_leaves_no_run_behind(tmp_path: Path) -> None:
+    campaign = subprocess.Popen([sys.executable, "-c", CAMPAIGN, str(tmp_path)])
+    run = Path("/proc", pid_in(tmp_path / "1-1-seed1.log", campaign))
     assert run.exists()
     campaign.kill()
     campaign.wait()
@@ -254,6 +259,48 @@ def test_a_killed_campaign_leaves_no_run_behind(tmp_path: Path) -> None:
     while run.exists() and "State:\tZ" not in (run / "status").read_text():
         assert time.monotonic() - begun < 10
         time.sleep(0.05)
+
+
+STAND_IN = """#!/bin/sh
+trap '%s' TERM
+echo $$
+while true; do sleep 0.1; done
+"""
+"""Stands for the runs of a campaign."""
+WITH_A_STAND_IN = """
+import sys
+from mario_a3c.cli import main
+from mario_a3c.training import campaign
+campaign.PATIENCE = 1.0
+sys.executable = sys.argv[1]
+raise SystemExit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "deed"),
+    [(signal.SIGINT, "exit 143"), (signal.SIGTERM, ":")],
+    ids=["ends", "does not listen"],
+)
+def test_a_signal_ends_a_campaign_and_its_run_even_if_that_does_not_listen(
+    number: signal.Signals, deed: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    program.write_text(STAND_IN % deed)
+    program.chmod(0o755)
+    words = ["--stages", "1-1", "--engine", "nes-py", "--log-path", str(tmp_path / "logs")]
+    campaign = subprocess.Popen(
+        [sys.executable, "-c", WITH_A_STAND_IN, str(program), *words],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    run = Path("/proc", pid_in(tmp_path / "logs" / "campaign" / "1-1-seed1.log", campaign))
+    campaign.send_signal(number)
+    assert campaign.communicate(timeout=60)[1] == ""
+    assert campaign.returncode == 128 + number
+    assert not run.exists()
+    (record,) = json.loads((tmp_path / "logs" / "campaign" / "campaign.json").read_text())
+    assert record["turns"] == 0  # one that was broken off does not count
 
 
 @pytest.mark.slow

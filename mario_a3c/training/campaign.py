@@ -33,7 +33,8 @@ from mario_a3c.training.resume import states
 TURNS_PER_SEED = 3
 MOST_FAILURES = 3
 """Runs in a row that may fail, of whatever stages, before the campaign ends."""
-POLL = 1.0
+POLL, PATIENCE = 1.0, 60.0
+"""Seconds between two looks at a run, and that it gets to end when it is asked to."""
 
 
 @dataclass
@@ -164,14 +165,11 @@ class Campaign:
                     self.take_status(record, folder)
                     refresh()
                     if interrupted():
-                        process.terminate()
-                        process.wait(timeout=60)
+                        _end(process)
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(timeout=POLL)
             finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait()
+                _end(process)
         self.end_turn(record, folder, None if interrupted() else process.returncode)
 
     def take_status(self, record: StageRecord, folder: Path) -> None:
@@ -245,6 +243,16 @@ class Campaign:
             return record.seed
         of_stage = [one for one in (*self.records, *self._others) if one.name == record.name]
         return 1 + max(max(one.seed, one.run_seed) for one in of_stage)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a run, if it has not ended: saved, unless it takes longer than `PATIENCE`."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _read_status(folder: Path) -> dict[str, Any]:
