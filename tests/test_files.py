@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from mario_a3c.files import FolderInUseError, FolderLock, remove_temporaries, write_atomically
 from tests.disks import largest_file, small_disk
+from tests.power_cuts import RecordedDisk
 
 OLD, NEW = b"old " * 20, b"the new content " * 20
 
@@ -67,70 +66,16 @@ def test_a_disk_that_cannot_be_written_to_is_told_as_such(tmp_path):
         write_atomically(disk / "file", NEW)
 
 
-@dataclass
-class Disk:
-    """What a disk has been asked to do, and so, what may be on it after a power cut.
-
-    Data reaches it when the file is synced, and names when the folder is; before that, any part
-    may be there or not.
-    """
-
-    written: int = 0
-    synced: int = 0
-    renamed: bool = False
-    name_is_safe: bool = False
-
-    def possible_contents(self) -> Iterator[bytes]:
-        """Yield all that may stand under the file's name after the power comes back."""
-        if not self.name_is_safe:
-            yield OLD
-        if self.renamed:
-            for length in range(self.synced, self.written + 1):
-                yield NEW[:length]
-
-
-@dataclass
-class RecordedDisk:
-    """Does what it is asked, and keeps the state after every call and every byte."""
-
-    states: list[Disk] = field(default_factory=lambda: [Disk()])
-
-    def note(self, **changes: object) -> None:
-        self.states.append(Disk(**{**vars(self.states[-1]), **changes}))
-
-    def write(self, descriptor: int, data: bytes) -> int:
-        for _ in range(len(data)):
-            self.note(written=self.states[-1].written + 1)
-        return self.real_write(descriptor, data)
-
-    def fsync(self, descriptor: int) -> None:
-        self.real_fsync(descriptor)
-        if Path(f"/proc/self/fd/{descriptor}").resolve().is_dir():
-            self.note(name_is_safe=self.states[-1].renamed)
-        else:
-            self.note(synced=self.states[-1].written)
-
-    def replace(self, source: Path, target: Path) -> Path:
-        self.note(renamed=True)
-        os.rename(source, target)
-        return target
-
-    real_write = staticmethod(os.write)
-    real_fsync = staticmethod(os.fsync)
-
-
 def test_a_power_cut_at_any_byte_and_call_leaves_the_old_file_or_all_of_the_new(path, monkeypatch):
-    disk = RecordedDisk()
-    monkeypatch.setattr(os, "write", disk.write)
-    monkeypatch.setattr(os, "fsync", disk.fsync)
-    monkeypatch.setattr(Path, "replace", lambda source, target: disk.replace(source, target))
+    disk = RecordedDisk(path.parent)
+    disk.watch(monkeypatch)
     write_atomically(path, NEW)
     monkeypatch.undo()
-    assert len(disk.states) == 1 + len(NEW) + 3
-    for state in disk.states:
-        for content in state.possible_contents():
-            assert content in (OLD, NEW)
-    assert set(disk.states[-1].possible_contents()) == {NEW}
+    assert len(disk.moments) == 1 + len(NEW) + 3
+    for moment in disk.moments:
+        for folder in moment.possible_folders():
+            assert folder["file"] in (OLD, NEW)
+    assert [folder["file"] for folder in disk.moments[-1].possible_folders()] == [NEW]
 
 
 def test_a_call_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypatch):

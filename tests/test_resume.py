@@ -19,6 +19,7 @@ from mario_a3c.training.resume import BROKEN, changed_settings, load_state, save
 from mario_a3c.training.shared import STEPS
 from mario_a3c.training.trainer import Trainer
 from tests.disks import largest_file, make_read_only, small_disk
+from tests.power_cuts import RecordedDisk
 from tests.small import SPEC, small_config
 
 
@@ -255,6 +256,40 @@ def test_a_run_that_is_gone_before_any_call_of_a_save_leaves_the_last_state_or_t
     assert found == sorted(found)
     assert set(found) == {2, 3}
     assert len(found) >= 10
+
+
+@pytest.mark.parametrize(("before", "full"), [(1, 0), (3, 0), (3, 1)])
+def test_a_power_cut_at_any_byte_and_call_of_a_save_leaves_the_last_state_or_the_new(
+    tmp_path, monkeypatch, before, full
+):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for step in range(before):
+        save(folder, step, keep=before)
+    disk = RecordedDisk(folder, full)
+    disk.watch(monkeypatch)
+    save(folder, before, keep=1)
+    monkeypatch.undo()
+    assert saved_steps(folder) == [before]
+    content = len(states(folder)[0].read_bytes())
+    # The file's sync, its name, the folder's sync; and on a full disk what made room, twice.
+    assert len(disk.moments) == 1 + content + 3 + before + full
+    found = set()
+    for moment in disk.moments:
+        for names in moment.possible_folders():
+            found.add(tuple(sorted(names.items())))
+    steps = set()
+    for index, names_and_contents in enumerate(found):
+        left = tmp_path / str(index)
+        left.mkdir()
+        for name, held in names_and_contents:
+            (left / name).write_bytes(held)
+        _, metadata, passed_over = load_state(left)
+        assert not passed_over
+        steps.add(metadata["step"])
+    assert steps == {before - 1, before}
+    for names in disk.moments[-1].possible_folders():
+        assert max(names) == states(folder)[0].name
 
 
 class Bomb:
