@@ -1,9 +1,12 @@
 """Checkpoints: what is saved comes back, and what is broken, foreign or hostile is refused."""
 
 import io
+import itertools
 import json
 import os
 import pickle
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +27,7 @@ from mario_a3c.checkpoint import (
     score_of,
     to_bytes,
 )
-from mario_a3c.header import ITEM_SIZES, NO_DIGEST, signed
+from mario_a3c.header import ITEM_SIZES, NO_DIGEST, HeaderError, read_header, signed
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
@@ -127,12 +130,14 @@ def test_a_file_cut_off_at_any_length_is_refused(saved):
 
 def test_a_file_with_any_bit_flipped_is_refused(saved):
     content = bytearray(saved.read_bytes())
-    for position in range(len(content)):
-        bit = 1 << position % 8
-        content[position] ^= bit
-        saved.write_bytes(content)
-        refusal(saved)
-        content[position] ^= bit
+    for position, bit in itertools.product(range(len(content)), range(8)):
+        content[position] ^= 1 << bit
+        with pytest.raises(HeaderError):
+            read_header(bytes(content))
+        if bit == position % 8:  # one of each byte by way of a file, which takes longer
+            saved.write_bytes(content)
+            refusal(saved)
+        content[position] ^= 1 << bit
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
@@ -378,6 +383,54 @@ def test_a_score_that_is_no_number_counts_for_nothing(saved):
     for score in (10**400, "best", None, [1]):
         save_agent(saved, make_agent(TINY), {"evaluation": {"score": score}})
         assert score_of(saved) == float("-inf")
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from mario_a3c.checkpoint import CheckpointError, load_agent, read_tensors
+
+load_agent(Path(sys.argv[1]))  # whatever is loaded the first time is there
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + 2**28
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    bytearray(2**28 + 2**26)
+    sys.exit("the limit does not hold")
+except MemoryError:
+    pass
+for path in sys.argv[2:]:
+    try:
+        load_agent(Path(path))
+        sys.exit(f"{path} was loaded")
+    except CheckpointError as error:
+        print(error)
+"""
+
+
+def test_what_is_only_claimed_is_refused_within_a_quarter_of_a_gibibyte(saved, tmp_path):
+    header = {"__metadata__": {"format": "mario_a3c/1", "metadata": "{}"}}
+    huge = {"dtype": "F32", "shape": [2**31 - 1], "data_offsets": [0, 4 * (2**31 - 1)]}
+    contents = {
+        "length": (2**40).to_bytes(8, "little") + b"{}" * 100,
+        "tensor": file_of(header | {"x": huge}, b""),
+        "shape": file_like_ours({"value.bias": {"shape": [1] * 65}}),
+        "empty": file_like_ours({"x": EMPTY | {"shape": [0, 2**31 - 1, 2**31 - 1]}}),
+        "metadata": file_like_ours({}, metadata="[" * 10**6),
+    }
+    for size in ({"lstm_size": 10**9}, {"hidden": [10**5, 10**5]}, {"num_actions": 10**12}):
+        spec = {"spec": TINY.to_dict() | size}
+        contents[next(iter(size))] = to_bytes(weights_of(make_agent(TINY)), spec)
+    paths = [tmp_path / f"{name}.safetensors" for name in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        path.write_bytes(content)
+    with (tmp_path / "sparse.safetensors").open("wb") as file:
+        file.truncate(2**40)
+    paths.append(tmp_path / "sparse.safetensors")
+    command = [sys.executable, "-c", LIMITED, str(saved), *map(str, paths)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert [line.split()[0] for line in run.stdout.splitlines()] == [str(path) for path in paths]
 
 
 VALUES = st.recursive(
