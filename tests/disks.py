@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,19 +23,53 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+_shells: dict[Path, subprocess.Popen[str]] = {}
+"""Of disks that were mounted by a shell in a namespace of its own: which shell may change them."""
+
+
 @contextlib.contextmanager
 def small_disk(folder: Path, size: int, options: str = "") -> Iterator[Path]:
-    """Mount a file system of ``size`` bytes; only root may."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
+    """Mount a file system of ``size`` bytes, as root or in a namespace of one's own.
+
+    Yields:
+        where it is; for an ordinary user, that is the folder as the namespace sees it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}{options}", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no small file system can be mounted here")
+    if subprocess.run(mount, capture_output=True, check=False).returncode == 0:
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+        return
+    if shutil.which("unshare") is None:
+        pytest.skip("only root may mount a small file system, and there is no unshare")
+    shell = subprocess.Popen(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    disk = Path(f"/proc/{shell.pid}/root{folder}")
     try:
-        yield folder
+        if not _done(shell, mount):
+            pytest.skip("no small file system can be mounted here")
+        _shells[disk] = shell
+        yield disk
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        _shells.pop(disk, None)
+        shell.kill()
+        shell.communicate()
+
+
+def _done(shell: subprocess.Popen[str], command: list[str]) -> bool:
+    """Let a shell do something and return whether it could."""
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        print(shlex.join(command), "; echo $?", file=shell.stdin, flush=True)
+    return shell.stdout.readline() == "0\n"
 
 
 @contextlib.contextmanager
@@ -63,7 +98,12 @@ def break_disk(disk: Path) -> None:
 
 def make_read_only(disk: Path) -> None:
     """Let nothing more be written to a disk, as the kernel does when it finds it broken."""
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    shell = _shells.get(disk)
+    if shell is None:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    else:
+        folder = str(disk).partition("/root")[2]
+        assert _done(shell, ["mount", "-o", "remount,ro", folder])
 
 
 def fill(disk: Path) -> Path:

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboardX import SummaryWriter
 
 from mario_a3c.monitoring.event_files import RecordFile, event_folder
-from tests.disks import fill, largest_file, small_disk
+from tests.disks import fill, largest_file, make_read_only, small_disk
 
 RECORDS = [bytes([index]) * (10 + index) for index in range(20)]
 
@@ -53,3 +53,19 @@ def test_curves_go_on_when_a_full_disk_has_room_again(tmp_path: Path):
         steps = [event.step for event in events.Scalars("score")]
     assert steps[-1] == 2000
     assert steps == sorted(set(steps))
+
+
+def test_a_disk_that_becomes_read_only_leaves_whole_records_and_is_told_once(tmp_path):
+    complaints: list[str] = []
+    with small_disk(tmp_path / "disk", 2**18) as disk:
+        file = RecordFile(disk / "file", complaints.append)
+        file.write(b"record")
+        file.flush()
+        make_read_only(disk)
+        for _ in range(3):
+            file.write(b"lost")
+            file.flush()
+        assert (disk / "file").read_bytes() == b"record"
+        assert complaints == [
+            f"Curves could not be written to {disk / 'file'}: Read-only file system."
+        ]

@@ -15,7 +15,7 @@ from mario_a3c.monitoring.monitor import Monitor
 from mario_a3c.training import recording
 from mario_a3c.training.evaluate import Evaluation
 from mario_a3c.training.recording import KEEP, Recorder
-from tests.disks import fill, small_disk
+from tests.disks import fill, make_read_only, small_disk
 from tests.small import small_config
 
 BUTTONS = bytes(20)
@@ -94,15 +94,27 @@ def test_the_last_videos_stay_and_the_newest_is_one_of_them(recorder, tmp_path):
     assert "step-000000900-best.mp4" not in found
 
 
-def test_a_full_disk_leaves_no_broken_video(recorder, tmp_path):
-    with small_disk(tmp_path / "videos", 2**20) as disk:
+def test_a_full_disk_leaves_no_broken_video(tmp_path):
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        recorder = Recorder(small_config(engine="nes-py"), disk)
+        (disk / "videos").mkdir()
         filler = fill(disk)
         with pytest.raises(OSError, match="No space left"):
             recorder.record(evaluation(10))
-        assert names(tmp_path) == ["filler"]
+        assert names(disk) == []
         filler.unlink()
         assert recorder.record(evaluation(20, 400))
-        assert names(tmp_path) == ["step-000000020-best.gif", "step-000000020-best.mp4"]
+        assert names(disk) == ["step-000000020-best.gif", "step-000000020-best.mp4"]
+
+
+def test_a_disk_that_becomes_read_only_leaves_the_videos_before(tmp_path):
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        recorder = Recorder(small_config(engine="nes-py"), disk)
+        assert recorder.record(evaluation(10))
+        make_read_only(disk)
+        with pytest.raises(OSError, match="Read-only file system"):
+            recorder.record(evaluation(20, 400))
+        assert names(disk) == ["step-000000010-best.gif", "step-000000010-best.mp4"]
 
 
 def test_a_video_that_is_gone_when_its_curve_is_written_is_left_out(tmp_path):
