@@ -71,7 +71,7 @@ class Sample:
     """What was seen of the whole run at one moment.
 
     Attributes:
-        time: seconds since the run's start.
+        time: seconds since all workers had made steps.
         others: seconds of processor time that everything else has used, on all cores.
         steps: agent steps so far, of each worker.
         processes: by their names.
@@ -118,7 +118,13 @@ def main() -> int:
 def soak(
     seconds: float, every: float, options: Sequence[str]
 ) -> tuple[list[Sample], dict[str, Any]]:
-    """Train for so many seconds and return what was seen, and how it ended."""
+    """Train for so many seconds and return what was seen, and how it ended.
+
+    Args:
+        seconds: from the first steps of all workers on.
+        every: seconds between two looks.
+        options: further options of train.py.
+    """
     with tempfile.TemporaryDirectory() as logs:
         command = [sys.executable, "train.py", *OPTIONS, "--log-path", logs, "--saved-path", logs]
         run = subprocess.Popen(
@@ -151,26 +157,36 @@ def read_record(path: Path) -> tuple[list[Sample], dict[str, Any]]:
 def watch(
     run: subprocess.Popen[bytes], folder: Path, seconds: float, every: float
 ) -> tuple[list[Sample], dict[str, int]]:
-    """Look at a run for so many seconds.
+    """Look at a run for so many seconds, from the first steps of all its workers on.
 
     Returns:
         what was seen, and how many different resume states and videos there were in all.
     """
     samples: list[Sample] = []
     names: dict[str, set[str]] = {"states": set(), "videos": set()}
-    begun = time.monotonic()
     while run.poll() is None and not folder.is_dir():
         time.sleep(0.1)
     put_old_videos(folder)
+    while run.poll() is None and not all_have_begun(folder):
+        time.sleep(0.1)
+    begun = time.monotonic()
     while run.poll() is None and time.monotonic() - begun < seconds:
         time.sleep(every)
         try:
             samples.append(take_sample(run.pid, folder, time.monotonic() - begun))
-        except (OSError, ValueError):  # it is still starting, or a process has just ended
+        except (OSError, ValueError):  # a process has just ended, or another takes its place
             continue
         names["states"] |= {path.name for path in states(folder)}
         names["videos"] |= {path.name for path in folder.glob("videos/*.mp4")}
     return samples, {kind: len(found) for kind, found in names.items()}
+
+
+def all_have_begun(folder: Path) -> bool:
+    """Return whether every worker of a run has made steps."""
+    try:
+        return all(json.loads((folder / "status.json").read_text("utf-8"))["worker_steps"])
+    except (OSError, ValueError):
+        return False
 
 
 def put_old_videos(folder: Path) -> None:

@@ -1,15 +1,18 @@
-"""What the soak calls well, and what it does not: on looks made up by hand."""
+"""The soak: what it calls well and what not, on looks made up by hand, and half a minute of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from benchmarks.soak import Look, Sample, account
+from benchmarks import soak
+from benchmarks.soak import Look, Sample, account, look
 from mario_a3c.training.recording import KEEP as VIDEOS_KEPT
 
 NAMES = ("parent", "worker 0", "worker 1", "evaluation")
@@ -102,3 +105,47 @@ def test_an_end_that_is_not_clean_and_files_that_do_not_rotate_are_told(
 
 def test_too_few_looks_say_nothing() -> None:
     assert not account(looks()[:5], END, warm_up=0.0)[1]
+
+
+LEAKS = """
+import os
+leak = []
+while True:
+    print(flush=True)
+    input()
+    leak += [b"x" * 2**26, os.open("/", os.O_RDONLY)]
+"""
+
+
+def test_a_process_that_leaks_is_seen_to_grow() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", LEAKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        before = look(process.pid)
+        print(file=process.stdin, flush=True)
+        process.stdout.readline()
+        after = look(process.pid)
+        process.kill()
+    assert 60 < after.resident - before.resident < 70
+    assert 60 < after.proportional - before.proportional < 70
+    assert after.descriptors == before.descriptors + 1
+
+
+SMALL = (
+    *("--lstm-size", "8", "--num-games", "2", "--num-local-steps", "32", "--epochs", "1"),
+    *("--minibatches", "1", "--max-episode-length", "30", "--imitation-coef", "0"),
+    *("--start-fraction", "0", "--eval-episodes", "1", "--eval-interval", "1"),
+    *("--save-interval", "1", "--video-interval", "0.02"),
+)
+
+
+def test_half_a_minute_of_a_small_run_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So short a time shows only what grows or slows down fast, and what does not rotate.
+    monkeypatch.setattr(soak, "MEMORY_MAY_GROW", 0.15)
+    monkeypatch.setattr(soak, "SPEED_MAY_FALL", 0.75)
+    samples, end = soak.soak(20.0, 0.5, SMALL)
+    text, good = account(samples, end, warm_up=8.0)
+    assert good, text
