@@ -116,7 +116,10 @@ def main() -> int:
 
 
 def soak(
-    seconds: float, every: float, options: Sequence[str]
+    seconds: float,
+    every: float,
+    options: Sequence[str],
+    program: Sequence[str] = ("train.py",),
 ) -> tuple[list[Sample], dict[str, Any]]:
     """Train for so many seconds and return what was seen, and how it ended.
 
@@ -124,9 +127,10 @@ def soak(
         seconds: from the first steps of all workers on.
         every: seconds between two looks.
         options: further options of train.py.
+        program: what Python is given to run.
     """
     with tempfile.TemporaryDirectory() as logs:
-        command = [sys.executable, "train.py", *OPTIONS, "--log-path", logs, "--saved-path", logs]
+        command = [sys.executable, *program, *OPTIONS, "--log-path", logs, "--saved-path", logs]
         run = subprocess.Popen(
             [*command, *options],
             stdout=subprocess.DEVNULL,
@@ -365,7 +369,8 @@ def speed_row(
 ) -> str:
     """Return a row of the table of speeds."""
     before, after = figure(first), figure(last)
-    return f"| {name} | {before:,.0f} | {after:,.0f} | {after / before - 1:+.0%} |"
+    change = f"{after / before - 1:+.0%}" if before else ""
+    return f"| {name} | {before:,.0f} | {after:,.0f} | {change} |"
 
 
 if __name__ == "__main__":

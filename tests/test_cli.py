@@ -382,6 +382,12 @@ def test_nobody_has_to_read_the_help_to_its_end(monkeypatch):
         assert left.value.code == 0
 
 
+def test_a_game_that_cannot_be_begun_is_refused_in_a_sentence(capsys, logs):
+    name = "tests.broken_games:RaisesInFirstReset-v0"
+    told = refusal(capsys, logs, "--env-name", name)
+    assert told == f"{name} cannot be begun: RuntimeError: the power is out."
+
+
 def test_a_campaign_refuses_stages_that_are_not_in_the_game(capsys, logs):
     assert refusal(capsys, logs, "--stages", "9-1").startswith("--stages 9-1: ")
 

@@ -1,4 +1,4 @@
-"""The soak: what it calls well and what not, on looks made up by hand, and half a minute of it."""
+"""The soak: what it calls well and what not, on looks made up by hand, and a short real one."""
 
 from __future__ import annotations
 
@@ -142,10 +142,25 @@ SMALL = (
 )
 
 
-def test_half_a_minute_of_a_small_run_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+TALKATIVE = (
+    "-c",
+    "from mario_a3c.training import trainer; trainer.CURVE_INTERVAL = 0.25\n"
+    "from mario_a3c.cli import main; raise SystemExit(main())",
+)
+"""Instead of train.py: it tells its steps more often than every five seconds."""
+
+
+def test_a_short_soak_of_a_small_run_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     # So short a time shows only what grows or slows down fast, and what does not rotate.
     monkeypatch.setattr(soak, "MEMORY_MAY_GROW", 0.15)
     monkeypatch.setattr(soak, "SPEED_MAY_FALL", 0.75)
-    samples, end = soak.soak(20.0, 0.5, SMALL)
-    text, good = account(samples, end, warm_up=8.0)
+    samples, end = soak.soak(12.0, 0.25, SMALL, TALKATIVE)
+    text, good = account(samples, end, warm_up=4.0)
     assert good, text
+
+
+def test_workers_that_stand_still_are_told() -> None:
+    def still(sample: Sample, share: float) -> Sample:
+        return dataclasses.replace(sample, steps=[7, 7])
+
+    assert "| both, a second | 0 | 0 |  |" in account(looks(still), END, warm_up=100.0)[0]

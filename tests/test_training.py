@@ -97,6 +97,9 @@ def test_a_run_that_looks_for_a_way_goes_on_when_a_searching_process_is_killed(s
     run.until_it_says(told)
     assert told in (run.folder / "run.log").read_text()
     assert "Traceback" not in run.output
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    assert run.until(lambda: not run.children()) < GONE_WITHIN
 
 
 def test_closing_the_terminal_ends_a_run_with_one_clean_save(start, tmp_path):
@@ -335,26 +338,6 @@ def test_a_game_that_hangs_in_being_made_does_not_keep_a_run_from_being_ended(
     assert run.process.returncode == -number  # which a shell tells as 128 + number
     assert run.output == ""
     assert not run.folder.exists()
-
-
-def test_a_game_that_cannot_be_begun_is_refused_in_a_sentence(start):
-    run = start(game="RaisesInFirstReset")
-    run.end()
-    assert run.process.returncode == 2
-    assert run.lines == [
-        "train.py: tests.broken_games:RaisesInFirstReset-v0 cannot be begun: RuntimeError: the "
-        "power is out."
-    ]
-
-
-@needs_native
-def test_a_parent_that_is_killed_while_it_looks_for_a_way_leaves_no_searching_process(start):
-    run = start(*SEARCH, game="")
-    run.until_it_says("Looking for a way")
-    run.until(lambda: len(run.spawned()) == SEARCHERS)
-    os.kill(run.process.pid, signal.SIGKILL)
-    run.process.wait()
-    assert run.until(lambda: not run.children()) < GONE_WITHIN
 
 
 def test_a_game_that_never_works_ends_the_run_with_its_message_and_no_trace(start):
