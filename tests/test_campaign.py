@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mario_a3c.stages import parse_stages
 from mario_a3c.training.audition import furthest_agent
 from mario_a3c.training.campaign import TURNS_PER_SEED, Campaign, run_campaign
 from mario_a3c.training.resume import states
+from tests.runs import become_ordinary
 
 ONE_SEED = range(1, 2)
 
@@ -293,6 +295,7 @@ def test_a_signal_ends_a_campaign_and_its_run_even_if_that_does_not_listen(
         [sys.executable, "-c", WITH_A_STAND_IN, str(program), *words],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(become_ordinary, None),
     )
     run = Path("/proc", pid_in(tmp_path / "logs" / "campaign" / "1-1-seed1.log", campaign))
     campaign.send_signal(number)
