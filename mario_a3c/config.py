@@ -255,7 +255,7 @@ class RunConfig:
     """Take the likeliest action in all of them, instead of drawing it from the policy."""
     eval_interval: float = 15.0
     """Shortest time in seconds between the beginnings of two evaluations; each is followed by a
-    rest of 15 times its own length, unless it was good."""
+    rest of 15 times its own length, or 9 times that of making its video, unless it was good."""
     video_interval: float = 10.0
     """Minutes between two videos when nothing new was achieved; 0 records only achievements."""
 
