@@ -1,6 +1,8 @@
-"""How many workers one parameter actor can serve: measured, and simulated from what was measured.
+r"""How many workers one parameter actor can serve: measured, and simulated from what was measured.
 
     python benchmarks/ray_ceiling.py --measure [--seconds 20] [--workers 1 2 4]
+    python benchmarks/ray_nodes.py --nodes 2 -- \
+        python benchmarks/ray_ceiling.py --measure --workers 1 2 --address ADDRESS
     python benchmarks/ray_ceiling.py --draw
 
 Fake workers on a Ray of this machine push changes of the size of Mario's network as fast as they
@@ -109,9 +111,17 @@ def simulate(
     return Outcome(counted / (last - first), stale / counted)
 
 
-def measure(counts: list[int], seconds: float) -> dict[str, Any]:
-    """Push as fast as fake workers can, on a Ray of this machine, and return what was seen."""
+def measure(counts: list[int], seconds: float, cluster: str) -> dict[str, Any]:
+    """Push as fast as fake workers can, and return what was seen.
+
+    Args:
+        counts: how many workers there are, one after another.
+        seconds: for each of these.
+        cluster: address of a running one, on whose other nodes the workers are, or "" for a
+            Ray of this machine.
+    """
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from mario_a3c.cluster.parameters import Message, Parameters
     from mario_a3c.cluster.ray_store import Address, RayStore
@@ -144,12 +154,18 @@ def measure(counts: list[int], seconds: float) -> dict[str, Any]:
                 count += 1
             return count
 
-    ray.init(num_cpus=max(counts), include_dashboard=False, log_to_driver=False)
-    namespace = ray.get_runtime_context().namespace
+    if cluster:
+        ray.init(address=cluster, log_to_driver=False)
+    else:
+        ray.init(num_cpus=max(counts), include_dashboard=False, log_to_driver=False)
+    here = ray.get_runtime_context()
+    on_head = NodeAffinitySchedulingStrategy(here.get_node_id(), soft=False)
+    namespace = here.namespace
     rows = []
     for workers in counts:
         name = f"parameters-{workers}"
-        actor = ray.remote(Measured).options(name=name, num_cpus=0).remote(config, state)
+        options = {"name": name, "num_cpus": 0, "scheduling_strategy": on_head}
+        actor = ray.remote(Measured).options(**options).remote(config, state)
         before = ray.get(actor.seconds.remote())
         pushers = [ray.remote(Pusher).options(num_cpus=1).remote() for _ in range(workers)]
         ray.get([pusher.__ray_ready__.remote() for pusher in pushers])
@@ -206,13 +222,14 @@ def main() -> int:
     parser.add_argument("--draw", action="store_true")
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--address", default="", help="of a running cluster, to measure there")
     parser.add_argument("--steps-per-second", type=float, default=900.0, help="of one worker")
     parser.add_argument("--steps-per-push", type=int, default=2048)
     parser.add_argument("--record", type=Path, default=Path("docs/ray_ceiling.json"))
     parser.add_argument("--image", type=Path, default=Path("docs/images/ray.png"))
     arguments = parser.parse_args()
     if arguments.measure:
-        found = measure(arguments.workers, arguments.seconds)
+        found = measure(arguments.workers, arguments.seconds, arguments.address)
         arguments.record.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     if arguments.draw:
         found = json.loads(arguments.record.read_text("utf-8"))

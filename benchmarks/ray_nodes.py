@@ -31,6 +31,8 @@ NETWORK, PORT = "10.213.77", 6379
 PREFIX = "a3c"
 WARM_UP = 20.0
 """Seconds of learning that are not timed."""
+PATIENCE = 120.0
+"""Seconds in which a cluster comes up."""
 
 
 def _ip(*words: str) -> None:
@@ -88,6 +90,7 @@ def cluster(nodes: int, delay: float = 0.0, rate: float = 0.0) -> Iterator[tuple
         try:
             for number, space in enumerate(spaces):
                 processes.append(start_node(space, number, address))
+            wait_for_nodes(spaces[0], address, nodes + 1)
             yield address, spaces
         finally:
             for process in processes:
@@ -127,12 +130,28 @@ def start_node(space: str, number: int, address: str) -> subprocess.Popen[bytes]
 def wait_for_head(space: str, address: str) -> None:
     """Wait until the head takes connections."""
     code = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)"
-    for _ in range(240):
+    for _ in range(int(2 * PATIENCE)):
         command = _inside(space, sys.executable, "-c", code, *address.split(":"))
         if subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0:
             return
         time.sleep(0.5)
-    raise SystemExit("ray_nodes: the head did not start within two minutes.")
+    raise SystemExit(f"ray_nodes: the head did not start within {PATIENCE:.0f} s.")
+
+
+def wait_for_nodes(space: str, address: str, count: int) -> None:
+    """Wait until the head knows of so many nodes, itself included."""
+    code = """
+import sys, time, ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+until = time.monotonic() + float(sys.argv[3])
+while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
+    if time.monotonic() > until:
+        sys.exit(1)
+    time.sleep(0.5)
+"""
+    words = [sys.executable, "-c", code, address, str(count), str(PATIENCE)]
+    if subprocess.run(_inside(space, *words), stderr=subprocess.DEVNULL).returncode:
+        raise SystemExit(f"ray_nodes: not all {count} nodes joined within {PATIENCE:.0f} s.")
 
 
 def speed(command: Sequence[str], seconds: float) -> float:
