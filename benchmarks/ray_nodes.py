@@ -90,7 +90,8 @@ def cluster(nodes: int, delay: float = 0.0, rate: float = 0.0) -> Iterator[tuple
         try:
             for number, space in enumerate(spaces):
                 processes.append(start_node(space, number, address))
-            wait_for_nodes(spaces[0], address, nodes + 1)
+                # One after another: of two that start at once on one machine, one may die of it.
+                wait_for_nodes(spaces[0], address, number + 1)
             yield address, spaces
         finally:
             for process in processes:
@@ -139,7 +140,11 @@ def wait_for_head(space: str, address: str) -> None:
 
 
 def wait_for_nodes(space: str, address: str, count: int) -> None:
-    """Wait until the head knows of so many nodes, itself included."""
+    """Wait until the head knows of so many nodes, itself included.
+
+    Raises:
+        SystemExit: they do not come up.
+    """
     code = """
 import sys, time, ray
 ray.init(address=sys.argv[1], log_to_driver=False)
@@ -164,7 +169,7 @@ def speed(command: Sequence[str], seconds: float) -> float:
             begun = learned(process, Path(folder) / "run", begun[0] + WARM_UP)
             end = learned(process, Path(folder) / "run", begun[0] + seconds)
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # a SIGINT is ignored by what a shell put into the background
             process.wait()
     return (end[1] - begun[1]) / (end[0] - begun[0])
 
@@ -210,6 +215,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns that each of the two has")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # takes all down
     if arguments.compare:
         compare(arguments.command, arguments.compare, arguments)
         return
