@@ -7,24 +7,28 @@ from typing import Any
 import torch
 
 from mario_a3c.checkpoint import load_agent, score_of
-from mario_a3c.training.evaluate import evaluate
+from mario_a3c.learning.rollout import Episode
+from mario_a3c.training.evaluate import Evaluation, Evaluator, evaluate
 from mario_a3c.training.trainer import Trainer
 from tests.alone import spec_of, task_config
 
 EARLIER = 1000.0
 
 
-def best_agent(folder: Path, **settings: Any) -> dict[str, Any]:
-    """Evaluate a fresh network once and return what is written down of it."""
+def best_agent(folder: Path, evaluations: int = 1, **settings: Any) -> dict[str, Any]:
+    """Evaluate a fresh network and return what is written down of the best."""
     config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5, **settings)
     trainer = Trainer(config, spec_of(config), folder)
     trainer.seconds = EARLIER
     trainer.earlier = [{"steps": 5, "settings": {"gamma": 0.5}}]
 
-    def stop(_report: object) -> None:
-        trainer.shared.stop[0] = 1
+    reports: list[object] = []
 
-    arguments = (*trainer._evaluation_arguments(), SimpleNamespace(send=stop))
+    def take(report: object) -> None:
+        reports.append(report)
+        trainer.shared.stop[0] = len(reports) == evaluations
+
+    arguments = (*trainer._evaluation_arguments(), SimpleNamespace(send=take))
     threads = torch.get_num_threads()
     try:
         evaluate(*arguments)
@@ -57,3 +61,25 @@ def test_an_agent_tells_its_settings_but_nothing_of_the_machine_it_was_trained_o
     assert (config["env_name"], config["seed"]) == ("CartPole-v1", 7)
     assert config["load_from"] == "other.safetensors"
     assert not any("here" in value for value in config.values() if isinstance(value, str))
+
+
+def test_ten_lucky_episodes_keep_no_better_agent_out_and_of_equals_the_newer_stays(
+    tmp_path, monkeypatch
+):
+    # Lucky at first; then steadily better, twice; then worse, which is not even played again.
+    finished = iter([10, 4, 8, 8, 8, 8, 6])
+    steps = iter(range(100))
+
+    def play(evaluator: Evaluator, _steps: int) -> Evaluation:
+        number = next(finished)
+        sampled = [episode(completed=index < number) for index in range(10)]
+        return evaluator._judged(next(steps), episode(completed=True), sampled, 0.0)
+
+    monkeypatch.setattr(Evaluator, "play", play)
+    best = best_agent(tmp_path, evaluations=4, eval_interval=0.001, solved_share=1.0)["evaluation"]
+    assert (best["completion_rate"], best["steps"]) == (0.8, 4)
+    assert next(finished, None) is None
+
+
+def episode(completed: bool) -> Episode:
+    return Episode(1.0, 1, {"max_x": 1.0, "completed": float(completed)})

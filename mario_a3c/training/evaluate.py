@@ -142,14 +142,27 @@ class Evaluator:
         started = time.perf_counter()
         greedy_games = self.env.num_envs if self.config.eval_greedy else 1
         episodes = play_episodes(self.model, self.env, greedy_games)
-        greedy, sampled = episodes[0], episodes[1:]
+        return self._judged(steps, episodes[0], episodes[1:], time.perf_counter() - started)
+
+    def play_again(self, evaluation: Evaluation) -> Evaluation:
+        """Play with the weights of an evaluation once more, and count its episodes too."""
+        again = self.play(evaluation.steps)
+        return self._judged(
+            evaluation.steps,
+            evaluation.greedy,
+            evaluation.sampled + again.sampled,
+            evaluation.seconds + again.seconds,
+        )
+
+    def _judged(
+        self, steps: int, greedy: Episode, sampled: list[Episode], seconds: float
+    ) -> Evaluation:
         good = False
         if self.config.solved_score is not None:
             good = float(np.mean([e.score for e in sampled])) >= self.config.solved_score
         if "completed" in greedy.figures:
             finished = np.mean([episode.figures["completed"] for episode in sampled])
             good = bool(greedy.figures["completed"] and finished >= self.config.solved_share)
-        seconds = time.perf_counter() - started
         return Evaluation(steps, greedy, sampled, seconds, good, all_greedy=self.config.eval_greedy)
 
 
@@ -233,6 +246,9 @@ def evaluate(
             steps = shared.steps
             evaluator.pull(shared)
             evaluation = evaluator.play(steps)
+            if evaluation.score >= best_score and evaluation.completion_rate:
+                # Ten drawn episodes may be lucky ones, and luck would keep better agents out.
+                evaluation = evaluator.play_again(evaluation)
         except (GameError, NotFiniteError) as error:
             if evaluator is not None:
                 evaluator.env.close()
@@ -244,7 +260,7 @@ def evaluate(
         faults.succeeded()
         good_ones = good_ones + 1 if evaluation.good else 0
         try:
-            if evaluation.score > best_score:
+            if evaluation.score >= best_score:  # of equals the newer one, which has learned more
                 _keep(evaluation, evaluator, folder, so_far)
                 best_score, evaluation = evaluation.score, replace(evaluation, kept=True)
         except (CheckpointError, OSError) as error:
