@@ -19,7 +19,14 @@ from typing import Any
 import torch
 import tyro
 
-from mario_a3c.benchmark.mario import EPISODES, NOOPS, SEED, mario_table, measure_mario
+from mario_a3c.benchmark.mario import (
+    EPISODES,
+    NOOPS,
+    SEED,
+    mario_table,
+    measure_mario,
+    training_in_all,
+)
 from mario_a3c.benchmark.tasks import measure_task, tasks_page, tasks_table
 from mario_a3c.benchmark.versions import versions, versions_told
 from mario_a3c.checkpoint import CheckpointError, load_agent
@@ -120,6 +127,8 @@ do not finish get on average. Time left: the game's clock where the stage was fi
 furthest x of as many episodes with random buttons. Steps, time and seed are those of the training
 run, when these weights were measured best; the time is wall-clock time on two cores that other work
 shared, a warm start's own training not counted. Measured on {machine}.
+
+{training_in_all(results)}
 
 {table}
 """

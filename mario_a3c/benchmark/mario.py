@@ -77,6 +77,19 @@ def mario_table(results: dict[str, dict[str, Any]]) -> str:
     return markdown_table(_COLUMNS, rows)
 
 
+def training_in_all(results: dict[str, dict[str, Any]]) -> str:
+    """Say what all Mario agents of the table took to train, in a sentence."""
+    agents = [figures for task, figures in results.items() if task.startswith("mario-")]
+    finished = sum(1 for figures in agents if figures["greedy"])
+    robust = sum(1 for figures in agents if figures["sampled"] >= 0.8 * figures["episodes"])
+    steps, seconds = (sum(figures[name] for figures in agents) for name in ("steps", "seconds"))
+    return (
+        f"Of {len(agents)} stages {finished} are finished greedily and {robust} in at least 80% of "
+        f"the sampled episodes. From nothing to these agents it took {steps:,} steps and "
+        f"{seconds / 3600:.1f} hours, the rows of the table added up."
+    )
+
+
 def _row(figures: dict[str, Any]) -> list[str]:
     return [
         f"{figures['world']}-{figures['stage']}",
@@ -126,6 +139,8 @@ def means_of(config: dict[str, Any], earlier: list[dict[str, Any]]) -> str:
 
 
 def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
+    if not config.get("recurrent", True):
+        yield "no LSTM"
     if config["epochs"] * config["minibatches"] > 1:
         yield "reuse"
     if config.get("start_fraction"):
