@@ -15,7 +15,7 @@ from tests.alone import spec_of, task_config
 EARLIER = 1000.0
 
 
-def best_agent(folder: Path, evaluations: int = 1, **settings: Any) -> dict[str, Any]:
+def best_agent(folder: Path, *, evaluations: int = 1, **settings: Any) -> dict[str, Any]:
     """Evaluate a fresh network and return what is written down of the best."""
     config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5, **settings)
     trainer = Trainer(config, spec_of(config), folder)
@@ -56,7 +56,11 @@ def test_an_agent_tells_the_settings_of_earlier_times(tmp_path):
 
 
 def test_an_agent_tells_its_settings_but_nothing_of_the_machine_it_was_trained_on(tmp_path):
-    places = {"log_path": "/here/logs", "saved_path": "/here/agents", "resume": "/here/logs/run"}
+    places: dict[str, Any] = {
+        "log_path": "/here/logs",
+        "saved_path": "/here/agents",
+        "resume": "/here/logs/run",
+    }
     config = best_agent(tmp_path, seed=7, load_from="/here/other.safetensors", **places)["config"]
     assert (config["env_name"], config["seed"]) == ("CartPole-v1", 7)
     assert config["load_from"] == "other.safetensors"
