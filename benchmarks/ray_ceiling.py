@@ -5,10 +5,11 @@ r"""How many workers one parameter actor can serve: measured, and simulated from
         python benchmarks/ray_ceiling.py --measure --workers 1 2 --address ADDRESS
     python benchmarks/ray_ceiling.py --draw
 
-Fake workers on a Ray of this machine push changes of the size of Mario's network as fast as they
-can; ``--measure`` notes in docs/ray_ceiling.json how many were taken a second, and the processor
-time that the actor needs for each. ``--draw`` lets 1 to 256 workers push to such an actor in a
-simulation of events, over networks of several speeds, and draws agent steps a second and staleness.
+Fake workers on a Ray of this machine, or on the nodes of a cluster, push changes of the size of
+Mario's network as fast as they can; ``--measure`` notes in docs/ray_ceiling.json how many were
+taken a second, and the processor time that the actor needs for each. ``--draw`` lets 1 to 256
+workers push to such an actor in a simulation of events, over networks of several speeds, and draws
+agent steps a second and staleness.
 A worker's own speed is ``--steps-per-second``; what it does between two pushes is what `StoreLink`
 does.
 """

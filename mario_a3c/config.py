@@ -250,7 +250,8 @@ class RunConfig:
     """Share of the sampled episodes that must finish a stage of Mario, beside the greedy one, in a
     good evaluation; 0 asks for the greedy one alone."""
     eval_episodes: int = 10
-    """Episodes in each evaluation, beside the first one, which is greedy."""
+    """Episodes in each evaluation, beside the first one, which is greedy. Those of Mario that may
+    be a new best are played twice before the agent is kept."""
     eval_greedy: bool = False
     """Take the likeliest action in all of them, instead of drawing it from the policy."""
     eval_interval: float = 15.0

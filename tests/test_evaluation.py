@@ -74,15 +74,25 @@ def test_ten_lucky_episodes_keep_no_better_agent_out_and_of_equals_the_newer_sta
     finished = iter([10, 4, 8, 8, 8, 8, 6])
     steps = iter(range(100))
 
-    def play(evaluator: Evaluator, _steps: int) -> Evaluation:
+    def play(_evaluator: Evaluator, _steps: int) -> Evaluation:
         number = next(finished)
         sampled = [episode(completed=index < number) for index in range(10)]
-        return evaluator._judged(next(steps), episode(completed=True), sampled, 0.0)
+        return Evaluation(next(steps), episode(completed=True), sampled, 0.0, good=False)
 
     monkeypatch.setattr(Evaluator, "play", play)
-    best = best_agent(tmp_path, evaluations=4, eval_interval=0.001, solved_share=1.0)["evaluation"]
+    best = best_agent(tmp_path, evaluations=4, eval_interval=0.001)["evaluation"]
     assert (best["completion_rate"], best["steps"]) == (0.8, 4)
     assert next(finished, None) is None
+
+
+def test_whether_an_evaluation_was_good_is_not_said_anew_when_it_is_played_again(monkeypatch):
+    first = Evaluation(7, episode(completed=True), [episode(completed=True)], 1.0, good=True)
+    second = Evaluation(7, episode(completed=True), [episode(completed=False)], 2.0, good=False)
+    config = task_config("CartPole-v1", eval_episodes=1)
+    evaluator = Evaluator(config, spec_of(config), seed=1)
+    monkeypatch.setattr(evaluator, "play", lambda _steps: second)
+    both = evaluator.play_again(first)
+    assert (both.good, both.completion_rate, both.seconds) == (True, 0.5, 3.0)
 
 
 def episode(completed: bool) -> Episode:

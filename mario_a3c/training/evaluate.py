@@ -142,28 +142,24 @@ class Evaluator:
         started = time.perf_counter()
         greedy_games = self.env.num_envs if self.config.eval_greedy else 1
         episodes = play_episodes(self.model, self.env, greedy_games)
-        return self._judged(steps, episodes[0], episodes[1:], time.perf_counter() - started)
-
-    def play_again(self, evaluation: Evaluation) -> Evaluation:
-        """Play with the weights of an evaluation once more, and count its episodes too."""
-        again = self.play(evaluation.steps)
-        return self._judged(
-            evaluation.steps,
-            evaluation.greedy,
-            evaluation.sampled + again.sampled,
-            evaluation.seconds + again.seconds,
-        )
-
-    def _judged(
-        self, steps: int, greedy: Episode, sampled: list[Episode], seconds: float
-    ) -> Evaluation:
+        greedy, sampled = episodes[0], episodes[1:]
         good = False
         if self.config.solved_score is not None:
             good = float(np.mean([e.score for e in sampled])) >= self.config.solved_score
         if "completed" in greedy.figures:
             finished = np.mean([episode.figures["completed"] for episode in sampled])
             good = bool(greedy.figures["completed"] and finished >= self.config.solved_share)
+        seconds = time.perf_counter() - started
         return Evaluation(steps, greedy, sampled, seconds, good, all_greedy=self.config.eval_greedy)
+
+    def play_again(self, evaluation: Evaluation) -> Evaluation:
+        """Play with the weights of an evaluation once more, and add what was sampled to it.
+
+        Whether it was good stays as it is: that is said of `RunConfig.eval_episodes` episodes.
+        """
+        again = self.play(evaluation.steps)
+        seconds = evaluation.seconds + again.seconds
+        return replace(evaluation, sampled=evaluation.sampled + again.sampled, seconds=seconds)
 
 
 @torch.inference_mode()
