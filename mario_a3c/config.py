@@ -74,7 +74,8 @@ class RunConfig:
     fail most. What found ways are used for fades away with that."""
 
     retry_fraction: float = 0.0
-    """Share of the training episodes that begin shortly before a recent failure of the agent."""
+    """Share of the training episodes that begin shortly before a recent failure of the agent; with
+    --gradual-noops so often only once those without no-op frames finish."""
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
     start_from: float = 0.0

@@ -58,3 +58,20 @@ def test_without_retries_every_episode_begins_at_the_start_of_the_stage() -> Non
             assert (infos["x"][infos["_final_info"]] == 40).all()
             assert not infos["final_info"]["began_elsewhere"].any()
     env.close()
+
+
+def test_with_gradual_noops_episodes_are_retried_as_often_as_the_known_one_finishes() -> None:
+    for mastery, retried in ((0.0, False), (1.0, True)):
+        env = MarioVectorEnv(4, 1, 1, noop_max=0, gradual_noops=True)
+        assert env.gradual_noops is not None
+        env.set_retries(1.0)
+        env.reset(seed=1)
+        begun = []
+        for _ in range(200):
+            env.gradual_noops.shares[0] = mastery  # deaths alone would lower it
+            *_, infos = env.step(np.full(4, RIGHT_RUNNING))
+            if "final_info" in infos:
+                begun += infos["x"][infos["_final_info"]].tolist()
+        env.close()
+        assert len(begun) > 8
+        assert all((x > 60) is retried for x in begun[4:])

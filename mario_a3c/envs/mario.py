@@ -61,8 +61,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             game from a generator of its own.
         draw_noops: called with a game's index for the number of no-op frames instead.
         gradual_noops: begin without no-op frames until such episodes finish, and then with those
-            numbers of them that fail; see `GradualNoops`. Episodes begin elsewhere only as often as
-            those without no-op frames fail.
+            numbers of them that fail; see `GradualNoops`. Episodes begin at given starts only as
+            often as those without no-op frames fail, and before failures as often as they finish.
         reward: what a decision is worth.
         max_actions: truncate after this many equal actions in a row; 0 for never.
         stall_limit: end after this many decisions without new ground; 0 for never.
@@ -285,14 +285,15 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
     def _draw_start(self, game: int) -> Start | None:
         """Return where an episode begins, or None for the start of the stage."""
         generator = self._generators[game]
+        retries, starts = self._retry_fraction, self._start_fraction
+        if self.gradual_noops is not None:
+            retries *= self.gradual_noops.mastery
+            starts *= 1 - self.gradual_noops.mastery
         if self._retries is not None:
             self._retries.begin(game)
-            if self._retries.starts and generator.random() < self._retry_fraction:
+            if self._retries.starts and generator.random() < retries:
                 return self._retries.draw(generator)
-        fraction = self._start_fraction
-        if self.gradual_noops is not None:
-            fraction *= 1 - self.gradual_noops.mastery
-        if fraction and generator.random() < fraction:
+        if starts and generator.random() < starts:
             return self._starts[int(generator.integers(len(self._starts)))]
         return None
 
