@@ -121,29 +121,43 @@ class StageCrew:
     def _look(self, turn: _Turn) -> None:
         """Take over what a turn has written since the last look, if that has come."""
         ready, _ = ray.wait([turn.coming], timeout=0)
-        if ready:
-            self._take(turn)
-        elif time.monotonic() - turn.asked > BIRTH:
-            self._lose(turn, TimeoutError(f"nothing was heard for {BIRTH:g} s"))
-
-    def _finish(self) -> None:
-        """End all turns, saved, and take over what they have written."""
-        for turn in self._turns:
-            turn.actor.stop.remote()
-        for turn in list(self._turns):
-            with contextlib.suppress(RayError):
-                self._take(turn)
-                if turn in self._turns:
-                    turn.coming = turn.actor.look.remote()
-                    self._take(turn, last=True)
-
-    def _take(self, turn: _Turn, last: bool = False) -> None:
-        record = turn.record
+        if not ready:
+            if time.monotonic() - turn.asked > BIRTH:
+                self._lose(turn, TimeoutError(f"nothing was heard for {BIRTH:g} s"))
+            return
         try:
             look: TurnLook = ray.get(turn.coming, timeout=BIRTH)
         except RayError as error:
             self._lose(turn, error)
             return
+        self._take(turn, look)
+        if look.status is None:
+            turn.coming, turn.asked = turn.actor.look.remote(), time.monotonic()
+        else:
+            self._losses = 0
+            self._end(turn, look, look.status)
+
+    def _finish(self) -> None:
+        """End all turns, saved, and take over what they have written.
+
+        A file is in one look only: so of each turn the look under way is taken, and the last one
+        after it, and no other is asked for.
+        """
+        lasts = []
+        for turn in self._turns:
+            turn.actor.stop.remote()
+            lasts.append((turn, turn.actor.look.remote()))
+        for turn, last in lasts:
+            with contextlib.suppress(RayError):
+                look: TurnLook = ray.get(turn.coming, timeout=BIRTH)
+                self._take(turn, look)
+                status = look.status
+                look = ray.get(last, timeout=BIRTH)
+                self._take(turn, look)
+                self._end(turn, look, status)
+
+    def _take(self, turn: _Turn, look: TurnLook) -> None:
+        """Take over what a turn has written."""
         for name, content in look.files.items():
             path = turn.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,20 +165,26 @@ class StageCrew:
         for path in turn.folder.glob("resume-*"):
             if path.name not in look.names:
                 path.unlink()
-        record.seconds = turn.earlier + time.monotonic() - turn.begun
-        self._campaign.take_status(record, turn.folder)
-        if look.status is None and not last:
-            turn.coming, turn.asked = turn.actor.look.remote(), time.monotonic()
-            return
+        turn.record.seconds = turn.earlier + time.monotonic() - turn.begun
+        self._campaign.take_status(turn.record, turn.folder)
+
+    def _end(self, turn: _Turn, look: TurnLook, status: int | None) -> None:
+        """Note what came of a turn, and clear up after it.
+
+        Args:
+            turn: the turn.
+            look: the last one at it.
+            status: with which it ended by itself, or None.
+        """
+        record = turn.record
         self._turns.remove(turn)
-        self._losses = 0
         with self._campaign.log(record).open("a", encoding="utf-8") as log:
             log.write(look.said)
         with contextlib.suppress(RayError):
             ray.get(turn.actor.clear.remote(), timeout=ANSWER)
         ray.kill(turn.actor)
         self._publish(turn.folder / "best.safetensors", record.name)
-        self._campaign.end_turn(record, turn.folder, None if last else look.status)
+        self._campaign.end_turn(record, turn.folder, status)
 
     def _lose(self, turn: _Turn, error: Exception) -> None:
         """Let a stage whose machine is gone have its turn again, from what has come from there."""
