@@ -19,7 +19,7 @@ from mario_a3c.config import MOST_WORKERS, RunConfig
 from mario_a3c.learning.optim import make_state
 from mario_a3c.training import preparation
 from mario_a3c.training.link import MemoryLink
-from mario_a3c.training.shared import DROPPED, STEPS, UPDATES, Shared
+from mario_a3c.training.shared import DROPPED, FAULTS, STEPS, UPDATES, Shared
 from mario_a3c.training.trainer import Trainer
 from mario_a3c.training.worker import local_train
 from tests.alone import spec_of, task_config
@@ -122,6 +122,15 @@ def test_shared_memory_holds_what_the_parameters_held_so_that_a_run_goes_on_from
     again = Parameters(small_config(), state_of(shared)).look()
     for name, value in look.state.items():
         np.testing.assert_array_equal(again.state[name], value)
+
+
+def test_parameters_that_begin_again_do_not_count_the_faults_of_the_evaluation():
+    shared = begun(small_config())
+    shared.counters[0, FAULTS] = 2
+    shared.counters[-1, FAULTS] = 3
+    for _ in range(3):
+        take_state(shared, Parameters(small_config(), state_of(shared)).look().state)
+        assert shared.faults == 5
 
 
 def test_workers_see_the_counts_of_all_and_count_nothing_twice():
