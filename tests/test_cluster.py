@@ -161,6 +161,26 @@ def test_staleness_is_the_number_of_updates_since_the_weights_were_pulled():
     assert first.push(torch.ones(P), 0.01) == 4
 
 
+def test_staleness_counts_what_came_with_an_answer_after_the_weights_were_pulled():
+    store, first = linked(ahead=1, ray_updates=2)
+    second = StoreLink(store, 1, small_config(ray_updates=2, ray_ahead=0))
+
+    def learn(link: StoreLink) -> int:
+        for _ in range(2):
+            pulled(link)
+            staleness = link.push(torch.ones(P), 0.01)
+        return staleness
+
+    learn(second)
+    learn(first)  # from weights of the beginning, to which the two updates of the other are missing
+    assert learn(first) == 2  # as now: the answer that has them is still under way
+    assert learn(first) == 2
+    learn(first)
+    assert first.push(torch.ones(P), 0.01) == 0
+    # The two updates that it made itself before are in the weights, acknowledged or not.
+    assert [message.version for message in store.messages] == [0, 0, 2, 6, 8]
+
+
 def test_a_push_under_way_lets_the_worker_go_on_with_the_weights_before_it():
     _, link = linked(ahead=1)
     before = pulled(link)

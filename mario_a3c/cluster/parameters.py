@@ -36,7 +36,8 @@ class Message:
         learning_rate: of that step.
         change: of the weights, in sum, by updates that the worker has made on its own.
         updates: how many those were.
-        version: number of updates that the weights had seen from which all this is.
+        version: number of updates that the weights had seen, when they were pulled, from which all
+            this is; those that the worker has made on its own copy count.
         reports: for whoever watches the run.
     """
 
@@ -60,7 +61,7 @@ class Reply:
         session: to be named in its next message; 0 if it has to join first.
         weights: the newest.
         version: updates that they have seen.
-        staleness: updates that were made since the weights from which the message was.
+        staleness: updates that the weights had not seen from which the message was.
         counters: ``int64 [4]``, of everybody else.
         own_updates: that this worker made since it joined.
         statistics: ``float64 [3, K + 1]``, of everybody else.
