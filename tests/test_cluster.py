@@ -261,6 +261,17 @@ def test_a_retired_worker_that_wakes_up_changes_nothing_and_is_told_to_stop():
     np.testing.assert_array_equal(store.parameters.look().state["weights"], weights)
 
 
+def test_parameters_that_begin_again_let_in_no_worker_that_was_retired_before():
+    store, link = linked()
+    link.push(torch.ones(P), 0.1)
+    state = store.parameters.look().state
+    store.parameters = Parameters(small_config(), state, retired={0})
+    link.push(torch.ones(P), 0.1)
+    pulled(link)
+    assert link.shared.stopping
+    assert counters(store) == [0, 1, 0, 0]
+
+
 def test_no_shared_gives_every_worker_moments_of_its_own():
     for shared, step in ((True, 2), (False, 0)):
         store, first = linked(shared=shared)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import torch
 
 from mario_a3c.cluster.stage_turn import StageTurn
+from mario_a3c.learning.optim import make_state
 from mario_a3c.training.campaign import Campaign
-from tests.near_ray import NearRay
+from mario_a3c.training.shared import Shared
+from tests.near_ray import NearActor, NearRay
+from tests.small import small_config
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'")
 ID = "a" * 56
@@ -93,3 +97,31 @@ def test_a_campaign_that_is_interrupted_has_the_last_state_of_every_turn(near, t
     assert published == ["best of 2"]
     assert isinstance(near.actors[0].made, StageTurn)
     assert near.killed == near.actors
+
+
+def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_retired(monkeypatch):
+    from ray.exceptions import RayActorError
+
+    from mario_a3c.cluster import head
+    from mario_a3c.cluster.parameters import Parameters
+
+    config = small_config()
+    weights = torch.ones(5)
+    shared = Shared.begin(weights, make_state(config.optimizer, weights), 1)
+    near, sent = NearRay(), list[Any]()
+
+    def start(address: object, *words: Any) -> NearActor:
+        return NearActor(near, Parameters(*words), {})
+
+    class Connection:
+        send = sent.append
+
+    monkeypatch.setattr(head, "ray", near)
+    monkeypatch.setattr(head, "start_parameters", start)
+    one = head.Head(config, cast(Any, None), shared, 1, cast(Any, Connection))
+    one.crew._retire(3)
+    one._actor.made.look = lambda: (_ for _ in ()).throw(RayActorError)
+    one._level()
+    assert "begin again as of step 0" in sent[0].text
+    assert one._actor.made.join(3).stop
+    assert not one._actor.made.join(4).stop

@@ -6,6 +6,7 @@ same moment. It knows nothing of Ray.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,9 +106,10 @@ class Parameters:
     Args:
         config: the run.
         state: where it begins.
+        retired: numbers of workers that are let in no more.
     """
 
-    def __init__(self, config: RunConfig, state: State) -> None:
+    def __init__(self, config: RunConfig, state: State, retired: Collection[int] = ()) -> None:
         torch.set_num_threads(1)
         self._config = config
         self._weights = torch.from_numpy(state["weights"].copy())
@@ -121,7 +123,7 @@ class Parameters:
         }
         self._optimizer = make_optimizer(config.optimizer, self._weights, self._optimizer_state)
         self._members: dict[int, _Member] = {}
-        self._retired: set[int] = set()
+        self._retired = set(retired)
         self._sessions = 0
         self._reports: list[Any] = []
         self._stop = False
