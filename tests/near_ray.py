@@ -6,8 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Never:
-    """The answer of an actor that does not answer."""
+class SilenceError(Exception):
+    """Raised by a method of an actor that does not answer."""
+
+
+class Answer:
+    """What an actor answers."""
+
+    def __init__(self, call: Callable[[], Any] | None) -> None:
+        """Call what it answers; an answer without one does not come."""
+        self.there, self.value = call is not None, None
+        self.error: Exception | None = None
+        try:
+            self.value = call() if call is not None else None
+        except SilenceError:
+            self.there = False
+        except Exception as error:
+            self.error = error
 
 
 class NearActor:
@@ -19,16 +34,13 @@ class NearActor:
     def __getattr__(self, name: str) -> Any:
         return _Remote(lambda *words, **named: self._call(name, *words, **named))
 
-    def _call(self, name: str, *words: Any, **named: Any) -> Any:
+    def _call(self, name: str, *words: Any, **named: Any) -> Answer:
         self._owner.calls.append(name)
         if name in self._owner.silent:
-            return Never()
+            return Answer(None)
         if name == "__ray_ready__":
-            return True
-        try:
-            return getattr(self.made, name)(*words, **named)
-        except Exception as error:
-            return error
+            return Answer(lambda: True)
+        return Answer(lambda: getattr(self.made, name)(*words, **named))
 
 
 class _Remote:
@@ -70,22 +82,22 @@ class NearRay:
 
         return Maker({})
 
-    def get(self, answer: Any, timeout: float | None = None) -> Any:
+    def get(self, answer: Answer, timeout: float | None = None) -> Any:
         """Return an answer, or raise what it is."""
         from ray.exceptions import GetTimeoutError
 
-        if isinstance(answer, Never):
+        if not answer.there:
             raise GetTimeoutError("nothing was heard")
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if answer.error is not None:
+            raise answer.error
+        return answer.value
 
     def wait(
-        self, answers: list[Any], num_returns: int = 1, timeout: float | None = None
-    ) -> tuple[list[Any], list[Any]]:
+        self, answers: list[Answer], num_returns: int = 1, timeout: float | None = None
+    ) -> tuple[list[Answer], list[Answer]]:
         """Return which answers are there, and which are not."""
-        there = [answer for answer in answers if not isinstance(answer, Never)]
-        return there[:num_returns], [one for one in answers if one not in there[:num_returns]]
+        there = [answer for answer in answers if answer.there][:num_returns]
+        return there, [answer for answer in answers if answer not in there]
 
     def kill(self, actor: NearActor) -> None:
         """End an actor."""

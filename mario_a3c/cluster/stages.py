@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mario_a3c.cluster.crew import Node, free_places, living_nodes
+from mario_a3c.cluster.nodes import Node, free_places, living_nodes
 from mario_a3c.cluster.ray_store import ANSWER, BIRTH
 from mario_a3c.cluster.stage_turn import HOME, StageTurn, TurnLook
 from mario_a3c.faults import RunError
@@ -93,7 +93,7 @@ class StageCrew:
         """Start turns wherever there is room."""
         able = [node for node in living_nodes() if node.cores]
         cores = {node.id: min(self._cores, node.cores) for node in able}
-        nodes = [replace(node, cores=node.cores // cores[node.id]) for node in able]
+        nodes = {node: node.cores // cores[node.id] for node in able}
         taken = Counter(turn.node.id for turn in self._turns)
         for node in free_places(nodes, taken, len(self._campaign.records)):
             record = self._campaign.next_record({turn.record.key for turn in self._turns})
