@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -20,16 +21,23 @@ from tests.near_ray import NearActor, NearRay, SilenceError
 from tests.small import small_config
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'")
-ID = "a" * 56
-"""What Ray calls a machine."""
+
+
+def node(name: str, cores: int, free: int | None = None, gpus: float = 0.0) -> Any:
+    """Return a machine of a cluster."""
+    from mario_a3c.cluster.nodes import Node
+
+    return Node(name * 56, f"host-{name}", cores, gpus, cores if free is None else free)
 
 
 class Process:
     """Stands for the process of a turn: it saves when it begins and, once more, when it ends."""
 
     def __init__(self, words: list[str], cwd: Path, **settings: Any) -> None:
-        self.words, self.home, self.status = words, cwd, None
-        self.folder = cwd / words[words.index("--run-name") + 1]
+        self.words, self.home = words, cwd
+        self.status: int | None = None
+        option = "--run-name" if "--run-name" in words else "--resume"
+        self.folder = cwd / words[words.index(option) + 1]
         self.folder.mkdir(exist_ok=True)
         self.save(1)
 
@@ -60,45 +68,160 @@ class Process:
         return self.status
 
 
+class Turns:
+    """A crew that gives turns on machines that there are not; the turns are in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> None:
+        from mario_a3c.cluster import stages
+
+        (folder / "there").mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder / "there"))
+        monkeypatch.setattr(subprocess, "Popen", Process)
+        monkeypatch.setattr(stages, "ray", near := NearRay(lambda kind, *words: kind(*words)))
+        monkeypatch.setattr(stages, "living_nodes", lambda: self.nodes)
+        monkeypatch.setattr(stages, "LOOK", 0.0)
+        self.nodes: list[Any] = [node("a", 1)]
+        self.near, self.there, self.shown = near, folder / "there", list[set[str]]()
+        self.campaign = Campaign(folder, [(1, 1), (1, 2)], range(1, 2), options)
+        self.folder = folder / "1-1-seed1"
+        self.said, self.published = list[str](), list[str]()
+        self.crew = stages.StageCrew(
+            self.campaign,
+            1,
+            True,
+            lambda best, stage: self.published.append(best.read_text()),
+            self.said.append,
+        )
+
+    def run(self, times: int, hurried: bool = False) -> None:
+        """Look so often, and end."""
+        asked = iter(range(times))
+        interrupted = lambda: next(asked, None) is None  # noqa: E731
+        self.crew.run(0.0, 1.0, interrupted, self.shown.append, lambda: hurried)
+
+    def states(self) -> list[str]:
+        """Return the states of the first stage that are at the head."""
+        return [path.name for path in self.folder.glob("resume-*")]
+
+
 @pytest.fixture
-def near(monkeypatch: pytest.MonkeyPatch) -> NearRay:
-    """Turns in this process, on a machine with one core."""
-    from mario_a3c.cluster import stage_turn, stages
-    from mario_a3c.cluster.nodes import Node
-
-    near = NearRay(lambda kind, *words, **named: kind(*words, **named))
-    monkeypatch.setattr(stages, "ray", near)
-    monkeypatch.setattr(stages, "living_nodes", lambda: [Node(ID, "host-a", 1, 0.0, 1)])
-    monkeypatch.setattr(stages, "LOOK", 0.0)
-    monkeypatch.setattr(stage_turn.subprocess, "Popen", Process)
-    return near
-
-
-def campaign_of(folder: Path, *options: str) -> Campaign:
-    return Campaign(folder, [(1, 1)], range(1, 2), options)
-
-
-def after(looks: int) -> Callable[[], bool]:
-    """Return what turns true when it was asked so often."""
-    asked = iter(range(10_000))
-    return lambda: next(asked) >= looks
+def turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Turns:
+    """A crew for turns, and one machine with one core."""
+    return Turns(monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("looks", [1, 2, 3])
-def test_a_campaign_that_is_interrupted_has_the_last_state_of_every_turn(near, tmp_path, looks):
-    from mario_a3c.cluster.stages import StageCrew
+def test_a_campaign_that_is_interrupted_has_the_last_state_of_every_turn(turns, looks):
+    turns.run(looks)
+    assert turns.states() == ["resume-2.safetensors"]
+    assert turns.campaign.records[0].status == {"steps": 2}
+    assert turns.published == ["best of 2"]
+    assert isinstance(turns.near.actors[0].made, StageTurn)
+    assert turns.near.killed == turns.near.actors
+    assert not list(turns.there.iterdir())
 
-    campaign, published = campaign_of(tmp_path), list[str]()
-    crew = StageCrew(
-        campaign, 1, lambda best, stage: published.append(best.read_text()), lambda text: None
+
+@pytest.mark.parametrize("hurried", [True, False])
+def test_a_turn_that_does_not_end_is_left_at_once_if_told_twice_and_else_when_time_is_over(
+    turns, monkeypatch, hurried
+):
+    from mario_a3c.cluster import stages
+
+    monkeypatch.setattr(stages, "ENDING", 1e6 if hurried else 0.0)
+    monkeypatch.setattr(StageTurn, "stop", lambda turn: turns.near.silent.add("look"))
+    turns.run(2, hurried)
+    assert turns.states() == ["resume-1.safetensors"]
+    assert turns.near.killed == turns.near.actors
+    assert turns.said[-1] == (
+        "1-1-seed1 could not be ended, saved, on host-a; what came from there before is kept."
     )
-    crew.run(0.0, 1.0, after(looks), lambda current: None)
-    folder = tmp_path / "1-1-seed1"
-    assert [path.name for path in folder.glob("resume-*")] == ["resume-2.safetensors"]
-    assert campaign.records[0].status == {"steps": 2}
-    assert published == ["best of 2"]
-    assert isinstance(near.actors[0].made, StageTurn)
-    assert near.killed == near.actors
+
+
+def test_a_turn_that_is_lost_while_a_campaign_ends_keeps_no_other_from_being_saved(turns):
+    from ray.exceptions import RayActorError
+
+    turns.nodes = [node("a", 1), node("b", 1)]
+    turns.crew._fill(1.0)
+    for turn in turns.crew._turns:
+        turns.crew._look(turn)
+    first, second = turns.crew._turns
+    first.coming.error = RayActorError()
+    turns.crew._finish(lambda: False)
+    assert "1-1-seed1 could not be ended, saved" in turns.said[-1]
+    assert [path.name for path in second.folder.glob("resume-*")] == ["resume-2.safetensors"]
+
+
+def test_a_campaign_waits_for_cores_that_others_use_and_says_so_once(turns):
+    turns.nodes = [node("h", 0)]
+    turns.run(3)
+    turns.nodes = [node("a", 2, free=0)]
+    turns.run(3)
+    assert turns.said == [
+        "No machine of the cluster has cores to train on; waiting for one that joins.",
+        "All cores of the cluster are in use by others; waiting until some are free.",
+    ]
+    assert turns.shown == [set()] * 6
+    turns.nodes = [node("a", 2, free=1)]
+    turns.run(1)
+    assert turns.said[2:] == ["1-1-seed1 has its turn on host-a."]
+
+
+def test_a_turn_that_waits_for_a_core_is_not_lost_however_often(turns, monkeypatch):
+    from mario_a3c.cluster import stages
+
+    monkeypatch.setattr(stages, "BIRTH", -1.0)
+    turns.near.silent.add("look")
+    turns.run(10)
+    late = "did not begin on host-a within -1 s, perhaps for want of a core: it is tried again."
+    assert turns.said.count(f"1-1-seed1 {late}") == 10
+
+
+def test_a_machine_that_loses_turns_again_and_again_gets_no_more_of_them(turns, monkeypatch):
+    from mario_a3c.cluster import stages
+
+    def lose(times: int) -> None:
+        for _ in range(times):
+            turns.crew._fill(1.0)
+            for turn in list(turns.crew._turns):
+                turns.crew._look(turn)  # it is heard
+            monkeypatch.setattr(stages, "BIRTH", -1.0)
+            turns.near.silent.add("look")
+            for _ in range(2):
+                for turn in list(turns.crew._turns):
+                    turns.crew._look(turn)
+            turns.near.silent.clear()
+            monkeypatch.setattr(stages, "BIRTH", 300.0)
+
+    lose(2)
+    assert turns.said[-1] == "1-1-seed1 was lost on host-a; it goes on elsewhere."
+    assert not list(turns.there.iterdir())
+    turns.nodes.append(node("b", 1, free=0))
+    lose(1)
+    assert turns.said[-1].startswith("Turns are lost on host-a again and again; the last one, 1-1")
+    assert turns.said[-1].endswith("host-a gets no more of them.")
+    turns.nodes = [node("c", 1)]
+    lose(2)
+    with pytest.raises(RunError, match="Turns are lost on host-c again and again"):
+        lose(1)
+
+
+@pytest.mark.parametrize(("cores", "gpus", "share"), [(4, 2, 0.5), (2, 2, 1.0), (2, 0, 0.0)])
+def test_turns_share_the_gpus_of_their_machine(turns, cores, gpus, share):
+    turns.nodes = [node("a", cores, gpus=gpus)]
+    turns.run(1)
+    assert [actor.options["num_gpus"] for actor in turns.near.actors] == [share] * 2
+
+
+@pytest.mark.parametrize("words", [["--load-from", "{}"], ["--load-from={}"]])
+def test_the_agent_that_stages_start_from_is_sent_along(monkeypatch, tmp_path, words):
+    agent = tmp_path / "agent.safetensors"
+    agent.write_bytes(b"weights")
+    turns = Turns(monkeypatch, tmp_path, *(word.format(agent) for word in words))
+    turns.crew._fill(1.0)
+    process: Any = turns.near.actors[0].made._process
+    sent = Path(process.words[process.words.index("--load-from") + 1])
+    assert sent.is_relative_to(turns.there)
+    assert sent.read_bytes() == b"weights"
 
 
 def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_retired(monkeypatch):
@@ -154,7 +277,7 @@ class Crews:
         monkeypatch.setattr(
             crew,
             "NodeAffinitySchedulingStrategy",
-            lambda place, soft: self.placed.append(place) or place,
+            lambda place, soft: self.placed.append(place),
         )
         config = small_config(num_processes=100, **changes)
         words = (config, cast(Any, None), cast(Any, None), 1, self.said.append)
@@ -171,12 +294,6 @@ class Crews:
         for _ in range(times):
             self.crew.fill()
             self.crew.check()
-
-
-def node(name: str, cores: int, free: int | None = None, gpus: float = 0.0) -> Any:
-    from mario_a3c.cluster.nodes import Node
-
-    return Node(name * 56, f"host-{name}", cores, gpus, cores if free is None else free)
 
 
 def test_a_machine_where_workers_keep_dying_is_left_out_and_the_others_go_on(monkeypatch):

@@ -323,7 +323,7 @@ def test_stages_have_their_turns_at_once_and_a_lost_one_goes_on_elsewhere(cluste
     def lost() -> set[str]:
         return {text.split()[0] for text in said if "was lost" in text}
 
-    crew = StageCrew(campaign, 2, lambda best, stage: None, said.append)
+    crew = StageCrew(campaign, 2, False, lambda best, stage: None, said.append)
     crew.run(0.0, 0.05, finished.is_set, show)
     assert {"1-1-seed1", "1-2-seed1"} in shown
     assert all(record.status["steps"] > 0 for record in campaign.records)

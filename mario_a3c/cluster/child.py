@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,7 +16,7 @@ from mario_a3c.faults import RunError
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.notices import say
 from mario_a3c.training.campaign import Campaign, shown
-from mario_a3c.training.processes import STOP_SIGNALS
+from mario_a3c.training.processes import STOP_SIGNALS, Interruption
 from mario_a3c.training.shared import Shared
 
 LOCAL = "local"
@@ -43,13 +43,13 @@ def run_cluster(
         Head(config, spec, shared, seed, connection).run()
 
 
-def run_on_cluster(campaign: Campaign, config: RunConfig, interrupted: Callable[[], bool]) -> None:
+def run_on_cluster(campaign: Campaign, config: RunConfig, interruption: Interruption) -> None:
     """Train the stages of a campaign on a cluster.
 
     Args:
         campaign: the stages.
         config: what the command line asks for.
-        interrupted: asked often; true ends the campaign, saved.
+        interruption: ends the campaign, saved, when it turns true; a second one does so at once.
 
     Raises:
         RunError: there is no such cluster, or no run can be started on it.
@@ -65,8 +65,9 @@ def run_on_cluster(campaign: Campaign, config: RunConfig, interrupted: Callable[
     with connect(config.ray), shown(campaign) as show:
         from mario_a3c.cluster.stages import StageCrew
 
-        crew = StageCrew(campaign, cores, keep, say)
-        crew.run(config.hours, config.stage_hours, interrupted, show)
+        crew = StageCrew(campaign, cores, config.device != "cpu", keep, say)
+        hours = config.hours, config.stage_hours
+        crew.run(*hours, lambda: bool(interruption), show, lambda: interruption.insisted)
 
 
 @contextmanager

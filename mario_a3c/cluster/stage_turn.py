@@ -88,7 +88,9 @@ class StageTurn:
             self._process.kill()
 
     def clear(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, and end the run if it still goes on."""
+        self._process.kill()
+        self._process.wait()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
