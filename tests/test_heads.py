@@ -224,6 +224,28 @@ def test_the_agent_that_stages_start_from_is_sent_along(monkeypatch, tmp_path, w
     assert sent.read_bytes() == b"weights"
 
 
+def test_a_file_that_vanishes_while_a_turn_is_looked_at_is_passed_over(turns, monkeypatch):
+    turns.crew._fill(1.0)
+    found = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda path, what: [path / "gone", *found(path, what)])
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
+    look = turns.near.actors[0].made.look()
+    assert look.names == {"resume-1.safetensors", "status.json", "best.safetensors"}
+
+
+def test_what_a_turn_left_whose_process_was_killed_is_removed_by_the_next(turns):
+    turns.crew._fill(1.0)
+    (home,) = turns.there.iterdir()
+    turns.near.actors[0].made._lock.release()  # as the kernel does
+    turns.nodes.append(node("b", 1))
+    turns.crew._fill(1.0)
+    (second,) = turns.there.iterdir()
+    assert second != home
+    turns.nodes.append(node("c", 1))
+    turns.crew._fill(1.0)
+    assert second.exists()
+
+
 def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_retired(monkeypatch):
     from ray.exceptions import RayActorError
 
