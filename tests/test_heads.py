@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +18,7 @@ from mario_a3c.faults import RunError
 from mario_a3c.learning.optim import make_state
 from mario_a3c.training.campaign import Campaign
 from mario_a3c.training.children import MOST_DEATHS
-from mario_a3c.training.shared import Shared
+from mario_a3c.training.shared import FAULTS, Shared
 from tests.near_ray import NearActor, NearRay, SilenceError
 from tests.small import small_config
 
@@ -389,3 +391,36 @@ def test_gpus_are_shared_so_that_every_worker_has_its_part_on_one(monkeypatch, c
     assert len(crews.near.actors) == cores
     if gpus:
         assert cores <= gpus * int(1 / share)
+
+
+def test_a_game_that_hangs_counts_as_a_fault_of_the_environment(monkeypatch):
+    from mario_a3c.cluster import worker
+    from mario_a3c.cluster.link import OWN, StoreLink
+    from mario_a3c.cluster.parameters import Parameters
+    from mario_a3c.cluster.state import state_of
+
+    config = small_config(hang_limit=0.001)
+    weights = torch.ones(5)
+    shared = Shared.begin(weights, make_state(config.optimizer, weights), 1)
+    parameters = Parameters(config, state_of(shared))
+
+    class Store:
+        join = parameters.join
+
+        def send(self, message: Any) -> Any:
+            reply = parameters.exchange(message)
+            return lambda: reply
+
+    def end(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(worker, "WATCH", 0.0)
+    monkeypatch.setattr(os, "_exit", end)
+    hanging = object.__new__(worker.Worker)
+    hanging._config, hanging._link = config, StoreLink(Store(), 0, config)
+    hanging._link.shared.inside[OWN] = time.monotonic()
+    with pytest.raises(SystemExit):
+        hanging._watch()
+    look = parameters.look()
+    assert look.state["counters"][FAULTS] == 1
+    assert "its environment hung" in look.reports[0].text
