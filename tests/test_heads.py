@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +14,7 @@ from typing import Any, cast
 import pytest
 import torch
 
+from mario_a3c.cli import main
 from mario_a3c.cluster.stage_turn import StageTurn
 from mario_a3c.faults import RunError
 from mario_a3c.learning.optim import make_state
@@ -424,3 +426,20 @@ def test_a_game_that_hangs_counts_as_a_fault_of_the_environment(monkeypatch):
     look = parameters.look()
     assert look.state["counters"][FAULTS] == 1
     assert "its environment hung" in look.reports[0].text
+
+
+@pytest.mark.parametrize("stages", [[], ["--stages", "1-1"]])
+def test_where_no_cluster_is_a_run_is_refused_at_once_and_leaves_no_folder(
+    monkeypatch, capsys, tmp_path, stages
+):
+    for name in ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, "disabled" if name == "RAY_AUTH_MODE" else "0")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    words = ["--log-path", str(tmp_path / "logs"), "--saved-path", str(tmp_path), *stages]
+    assert main(["--ray", address, *words]) == 2
+    assert capsys.readouterr().err == (
+        f"train.py: --ray {address} is not possible (Connection refused); start Ray on this "
+        "machine as docs/cluster.md tells, and give the address that ray start prints.\n"
+    )
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from mario_a3c.checkpoint import publish
 from mario_a3c.config import MOST_WORKERS, RunConfig
-from mario_a3c.faults import RunError
+from mario_a3c.faults import RunError, reason
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.notices import say
 from mario_a3c.training.campaign import Campaign, shown
@@ -20,6 +21,8 @@ from mario_a3c.training.processes import STOP_SIGNALS, Interruption
 from mario_a3c.training.shared import Shared
 
 LOCAL = "local"
+REACH = 5.0
+"""Seconds in which a cluster's head answers; Ray itself would go on trying for many minutes."""
 
 
 def run_cluster(
@@ -70,6 +73,21 @@ def run_on_cluster(campaign: Campaign, config: RunConfig, interruption: Interrup
         crew.run(*hours, lambda: bool(interruption), show, lambda: interruption.insisted)
 
 
+def check_cluster(address: str) -> None:
+    """Raise `RunError` if a run on a cluster could not be started: there is none, or it is shut."""
+    if address != LOCAL:
+        with connect(address):
+            pass
+
+
+def _reach(address: str) -> None:
+    """Raise `OSError` if nothing answers at an address."""
+    place = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    host, _, port = place.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal() and int(port) < 2**16:  # anything else Ray refuses at once
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+
+
 @contextmanager
 def connect(address: str) -> Iterator[None]:
     """Be connected to a cluster; one that was started here ends with it.
@@ -95,12 +113,19 @@ def connect(address: str) -> Iterator[None]:
     options = {"include_dashboard": False} if address == LOCAL else {}
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
+        _reach(address)
         ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
-    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    except AuthenticationError as error:
         raise RunError(
-            f"--ray {address} is not possible ({reason}); start Ray on this machine as "
-            "docs/cluster.md tells, and give the address that ray start prints"
+            f"--ray {address} is not possible: the token is missing here, or is not the cluster's; "
+            "copy ~/.ray/auth_token from the head to the same place on this machine, as "
+            "docs/cluster.md tells, or set RAY_AUTH_TOKEN to what it holds"
+        ) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        text = reason(error).strip().splitlines() or [type(error).__name__]
+        raise RunError(
+            f"--ray {address} is not possible ({text[0].rstrip('.')}); start Ray on this machine "
+            "as docs/cluster.md tells, and give the address that ray start prints"
         ) from error
     try:
         for number, handler in handlers.items():
