@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
+
+# Ray reads this once, when it is imported; what `connect` asks for has to hold from then on.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 class SilenceError(Exception):

@@ -432,8 +432,7 @@ def test_a_game_that_hangs_counts_as_a_fault_of_the_environment(monkeypatch):
 def test_where_no_cluster_is_a_run_is_refused_at_once_and_leaves_no_folder(
     monkeypatch, capsys, tmp_path, stages
 ):
-    for name in ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED"):
-        monkeypatch.setenv(name, "disabled" if name == "RAY_AUTH_MODE" else "0")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # which would be set for good
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     words = ["--log-path", str(tmp_path / "logs"), "--saved-path", str(tmp_path), *stages]

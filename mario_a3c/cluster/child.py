@@ -24,6 +24,14 @@ LOCAL = "local"
 REACH = 5.0
 """Seconds in which a cluster's head answers; Ray itself would go on trying for many minutes."""
 
+START = (
+    "start Ray on this machine as docs/cluster.md tells, and give the address that ray start prints"
+)
+TOKEN = (
+    "the token is missing here, or is not the cluster's: copy ~/.ray/auth_token from the head to "
+    "the same place on this machine, or set RAY_AUTH_TOKEN to what it holds"
+)
+
 
 def run_cluster(
     config: RunConfig, spec: ModelSpec, shared: Shared, seed: int, connection: Connection
@@ -80,12 +88,18 @@ def check_cluster(address: str) -> None:
             pass
 
 
-def _reach(address: str) -> None:
-    """Raise `OSError` if nothing answers at an address."""
+def _reach(address: str) -> bool:
+    """Return whether something answers at an address; False if it is none to ask at.
+
+    Raises:
+        OSError: nothing does.
+    """
     place = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
     host, _, port = place.rpartition("://")[2].rpartition(":")
-    if host and port.isdecimal() and int(port) < 2**16:  # anything else Ray refuses at once
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        return False  # Ray knows at once what becomes of it
+    socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    return True
 
 
 @contextmanager
@@ -112,20 +126,18 @@ def connect(address: str) -> Iterator[None]:
 
     options = {"include_dashboard": False} if address == LOCAL else {}
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    reached = False
     try:
-        _reach(address)
+        reached = _reach(address)
         ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
-    except AuthenticationError as error:
-        raise RunError(
-            f"--ray {address} is not possible: the token is missing here, or is not the cluster's; "
-            "copy ~/.ray/auth_token from the head to the same place on this machine, as "
-            "docs/cluster.md tells, or set RAY_AUTH_TOKEN to what it holds"
-        ) from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         text = reason(error).strip().splitlines() or [type(error).__name__]
+        hint = START
+        # Of a wrong token Ray only says that it could not connect.
+        if isinstance(error, AuthenticationError) or (reached and isinstance(error, OSError)):
+            hint = TOKEN
         raise RunError(
-            f"--ray {address} is not possible ({text[0].rstrip('.')}); start Ray on this machine "
-            "as docs/cluster.md tells, and give the address that ray start prints"
+            f"--ray {address} is not possible ({text[0].rstrip('.')}); {hint}"
         ) from error
     try:
         for number, handler in handlers.items():
