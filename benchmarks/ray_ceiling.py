@@ -112,6 +112,23 @@ def simulate(
     return Outcome(counted / (last - first), stale / counted)
 
 
+def held_up(work: float, service: float, wire: float, most: int) -> int:
+    """Return from how many workers on the actor holds them up: ``most``, or fewer.
+
+    Args:
+        work: seconds of computing for a push.
+        service: seconds that the actor takes for one.
+        wire: seconds that its data take through the head's line, in each direction.
+        most: workers that it does hold up, while half of them it does not; 0 stays 0.
+    """
+    least = most // 2
+    while most - least > 1:
+        count = (least + most) // 2
+        slow = simulate(count, work, service, wire).pushes < ENOUGH * count / work
+        least, most = (least, count) if slow else (count, most)
+    return most
+
+
 def measure(counts: list[int], seconds: float, cluster: str) -> dict[str, Any]:
     """Push as fast as fake workers can, and return what was seen.
 
@@ -202,10 +219,9 @@ def draw(measured: dict[str, Any], rate: float, steps: int, output: Path) -> Non
             label = f"{network}, a push {'per rollout' if pushes == 1 else 'per update'}"
             speed.plot(COUNTS, speeds, style, color=f"C{number}", label=label)
             stale.plot(COUNTS, staleness, style, color=f"C{number}", label=label)
-            held_up = next(
-                (n for n, s, i in zip(COUNTS, speeds, ideal, strict=True) if s < ENOUGH * i), None
-            )
-            print(f"{label}: held up from {held_up} workers on" if held_up else f"{label}: never")
+            slow = (n for n, s, i in zip(COUNTS, speeds, ideal, strict=True) if s < ENOUGH * i)
+            least = held_up(work, service, wire, next(slow, 0))
+            print(f"{label}: held up from {least} workers on" if least else f"{label}: never")
     for axes, title in ((speed, "agent steps a second"), (stale, "staleness, updates")):
         axes.set(xscale="log", yscale="log", xlabel="workers", title=title)
         axes.set_xticks(COUNTS, [str(count) for count in COUNTS])

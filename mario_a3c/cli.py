@@ -177,7 +177,7 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
             "continues it."
         )
         if config.ray:
-            run_on_cluster(campaign, config, lambda: bool(interruption))
+            run_on_cluster(campaign, config, interruption)
         else:
             run_campaign(campaign, config.hours, config.stage_hours, lambda: bool(interruption))
     except FolderInUseError as error:

@@ -19,7 +19,7 @@ from mario_a3c.config import MOST_WORKERS, RunConfig
 from mario_a3c.learning.optim import make_state
 from mario_a3c.training import preparation
 from mario_a3c.training.link import MemoryLink
-from mario_a3c.training.shared import DROPPED, STEPS, UPDATES, Shared
+from mario_a3c.training.shared import DROPPED, FAULTS, STEPS, UPDATES, Shared
 from mario_a3c.training.trainer import Trainer
 from mario_a3c.training.worker import local_train
 from tests.alone import spec_of, task_config
@@ -124,6 +124,15 @@ def test_shared_memory_holds_what_the_parameters_held_so_that_a_run_goes_on_from
         np.testing.assert_array_equal(again.state[name], value)
 
 
+def test_parameters_that_begin_again_do_not_count_the_faults_of_the_evaluation():
+    shared = begun(small_config())
+    shared.counters[0, FAULTS] = 2
+    shared.counters[-1, FAULTS] = 3
+    for _ in range(3):
+        take_state(shared, Parameters(small_config(), state_of(shared)).look().state)
+        assert shared.faults == 5
+
+
 def test_workers_see_the_counts_of_all_and_count_nothing_twice():
     store, first = linked()
     second = StoreLink(store, 1, small_config(ray_ahead=0))
@@ -150,6 +159,26 @@ def test_staleness_is_the_number_of_updates_since_the_weights_were_pulled():
     first.push(torch.ones(P), 0.01)
     pulled(first)
     assert first.push(torch.ones(P), 0.01) == 4
+
+
+def test_staleness_counts_what_came_with_an_answer_after_the_weights_were_pulled():
+    store, first = linked(ahead=1, ray_updates=2)
+    second = StoreLink(store, 1, small_config(ray_updates=2, ray_ahead=0))
+
+    def learn(link: StoreLink) -> int:
+        for _ in range(2):
+            pulled(link)
+            staleness = link.push(torch.ones(P), 0.01)
+        return staleness
+
+    learn(second)
+    learn(first)  # from weights of the beginning, to which the two updates of the other are missing
+    assert learn(first) == 2  # as now: the answer that has them is still under way
+    assert learn(first) == 2
+    learn(first)
+    assert first.push(torch.ones(P), 0.01) == 0
+    # The two updates that it made itself before are in the weights, acknowledged or not.
+    assert [message.version for message in store.messages] == [0, 0, 2, 6, 8]
 
 
 def test_a_push_under_way_lets_the_worker_go_on_with_the_weights_before_it():
@@ -230,6 +259,17 @@ def test_a_retired_worker_that_wakes_up_changes_nothing_and_is_told_to_stop():
     assert link.shared.stopping
     assert counters(store) == [16, 1, 0, 0]
     np.testing.assert_array_equal(store.parameters.look().state["weights"], weights)
+
+
+def test_parameters_that_begin_again_let_in_no_worker_that_was_retired_before():
+    store, link = linked()
+    link.push(torch.ones(P), 0.1)
+    state = store.parameters.look().state
+    store.parameters = Parameters(small_config(), state, retired={0})
+    link.push(torch.ones(P), 0.1)
+    pulled(link)
+    assert link.shared.stopping
+    assert counters(store) == [0, 1, 0, 0]
 
 
 def test_no_shared_gives_every_worker_moments_of_its_own():

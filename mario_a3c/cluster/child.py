@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from mario_a3c.checkpoint import publish
 from mario_a3c.config import MOST_WORKERS, RunConfig
-from mario_a3c.faults import RunError
+from mario_a3c.faults import RunError, reason
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.notices import say
 from mario_a3c.training.campaign import Campaign, shown
-from mario_a3c.training.processes import STOP_SIGNALS
+from mario_a3c.training.processes import STOP_SIGNALS, Interruption
 from mario_a3c.training.shared import Shared
 
 LOCAL = "local"
+REACH = 5.0
+"""Seconds in which a cluster's head answers; Ray itself would go on trying for many minutes."""
+
+START = (
+    "start Ray on this machine as docs/cluster.md tells, and give the address that ray start prints"
+)
+TOKEN = (
+    "the token is missing here, or is not the cluster's: copy ~/.ray/auth_token from the head to "
+    "the same place on this machine, or set RAY_AUTH_TOKEN to what it holds"
+)
 
 
 def run_cluster(
@@ -43,13 +54,13 @@ def run_cluster(
         Head(config, spec, shared, seed, connection).run()
 
 
-def run_on_cluster(campaign: Campaign, config: RunConfig, interrupted: Callable[[], bool]) -> None:
+def run_on_cluster(campaign: Campaign, config: RunConfig, interruption: Interruption) -> None:
     """Train the stages of a campaign on a cluster.
 
     Args:
         campaign: the stages.
         config: what the command line asks for.
-        interrupted: asked often; true ends the campaign, saved.
+        interruption: ends the campaign, saved, when it turns true; a second one does so at once.
 
     Raises:
         RunError: there is no such cluster, or no run can be started on it.
@@ -65,8 +76,30 @@ def run_on_cluster(campaign: Campaign, config: RunConfig, interrupted: Callable[
     with connect(config.ray), shown(campaign) as show:
         from mario_a3c.cluster.stages import StageCrew
 
-        crew = StageCrew(campaign, cores, keep, say)
-        crew.run(config.hours, config.stage_hours, interrupted, show)
+        crew = StageCrew(campaign, cores, config.device != "cpu", keep, say)
+        hours = config.hours, config.stage_hours
+        crew.run(*hours, lambda: bool(interruption), show, lambda: interruption.insisted)
+
+
+def check_cluster(address: str) -> None:
+    """Raise `RunError` if a run on a cluster could not be started: there is none, or it is shut."""
+    if address != LOCAL:
+        with connect(address):
+            pass
+
+
+def _reach(address: str) -> bool:
+    """Return whether something answers at an address; False if it is none to ask at.
+
+    Raises:
+        OSError: nothing does.
+    """
+    place = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    host, _, port = place.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        return False  # Ray knows at once what becomes of it
+    socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    return True
 
 
 @contextmanager
@@ -93,13 +126,18 @@ def connect(address: str) -> Iterator[None]:
 
     options = {"include_dashboard": False} if address == LOCAL else {}
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    reached = False
     try:
+        reached = _reach(address)
         ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
-    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
+        text = reason(error).strip().splitlines() or [type(error).__name__]
+        hint = START
+        # Of a wrong token Ray only says that it could not connect.
+        if isinstance(error, AuthenticationError) or (reached and isinstance(error, OSError)):
+            hint = TOKEN
         raise RunError(
-            f"--ray {address} is not possible ({reason}); start Ray on this machine as "
-            "docs/cluster.md tells, and give the address that ray start prints"
+            f"--ray {address} is not possible ({text[0].rstrip('.')}); {hint}"
         ) from error
     try:
         for number, handler in handlers.items():

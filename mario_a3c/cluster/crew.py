@@ -14,6 +14,15 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from mario_a3c.cluster.nodes import (
+    LeftOut,
+    Node,
+    free_places,
+    gpu_share,
+    living_nodes,
+    our_places,
+    want_of_cores,
+)
 from mario_a3c.cluster.ray_store import Address
 from mario_a3c.cluster.worker import Worker
 from mario_a3c.config import RunConfig
@@ -23,60 +32,14 @@ from mario_a3c.search.ways import content_of_ways
 from mario_a3c.training.children import MOST_DEATHS, seconds_that_count
 
 
-@dataclass(frozen=True)
-class Node:
-    """A machine of the cluster.
-
-    Attributes:
-        id: Ray's name for it.
-        host: what a person calls it.
-        cores: how many workers it takes.
-        gpus: how many they share.
-    """
-
-    id: str
-    host: str
-    cores: int
-    gpus: float
-
-
-def living_nodes() -> list[Node]:
-    """Return the machines that the cluster has."""
-    nodes = []
-    for node in ray.nodes():
-        if node["Alive"]:
-            resources = node["Resources"]
-            cores, gpus = int(resources.get("CPU", 0)), float(resources.get("GPU", 0))
-            nodes.append(Node(node["NodeID"], node["NodeManagerAddress"], cores, gpus))
-    return nodes
-
-
-def free_places(nodes: list[Node], taken: Counter[str], most: int) -> list[Node]:
-    """Return where workers are to be started, the least loaded machine first.
-
-    Args:
-        nodes: the machines.
-        taken: how many workers each has, by its id.
-        most: workers that there may be in all.
-    """
-    taken, places = taken.copy(), []
-    while taken.total() < most:
-        free = [node for node in nodes if taken[node.id] < node.cores]
-        if not free:
-            break
-        node = min(free, key=lambda node: taken[node.id] / node.cores)
-        places.append(node)
-        taken[node.id] += 1
-    return places
-
-
 @dataclass
 class _Member:
-    """A worker, and what will be there when it is done."""
+    """A worker, and what will be there when it has begun, and when it is done."""
 
     number: int
     node: Node
     actor: Any
+    begun: Any
     done: Any
 
 
@@ -106,7 +69,10 @@ class Crew:
         self._ways = content_of_ways(config)
         self._members: list[_Member] = []
         self._started = 0
-        self._deaths: list[float] = []
+        within = seconds_that_count(config.hang_limit)
+        self._minutes = within / 60
+        self._left_out = LeftOut(MOST_DEATHS, within)
+        self._waiting = ""
 
     def __len__(self) -> int:
         """How many workers there are."""
@@ -120,35 +86,56 @@ class Crew:
             time.sleep(seconds)
 
     def fill(self) -> None:
-        """Start a worker on every core that has none."""
+        """Start a worker on every core that nobody uses."""
+        nodes = self._left_out.usable(living_nodes())
         taken = Counter(member.node.id for member in self._members)
-        for node in free_places(living_nodes(), taken, self._config.num_processes):
-            number, self._started = self._started, self._started + 1
-            seed = np.random.SeedSequence([self._seed, number]).generate_state(1)[0] >> 1
-            share = int(10_000 * min(1.0, node.gpus / node.cores)) / 10_000
-            share = 0.0 if self._config.device == "cpu" else share
-            here = NodeAffinitySchedulingStrategy(node.id, soft=False)
-            actor = (
-                ray.remote(Worker)
-                .options(num_cpus=1, num_gpus=share, scheduling_strategy=here)
-                .remote(
-                    self._config,
-                    self._spec,
-                    self._address,
-                    number,
-                    int(seed),
-                    gpu=share > 0,
-                    ways=self._ways,
-                )
+        begun = self._begun()
+        coming = Counter(m.node.id for m in self._members if m.number not in begun)
+        places = {node: our_places(node, 1, taken[node.id], coming[node.id]) for node in nodes}
+        for node in free_places(places, taken, self._config.num_processes):
+            self._start(node)
+        waiting = "" if self._members else want_of_cores(nodes)
+        if waiting and waiting != self._waiting:
+            self._say(waiting)
+        self._waiting = waiting
+
+    def _begun(self) -> set[int]:
+        """Return the numbers of the workers that have begun, or never will."""
+        begun = {member.begun: member.number for member in self._members}
+        ready, _ = ray.wait([*begun], num_returns=len(begun), timeout=0) if begun else ([], [])
+        return {begun[one] for one in ready}
+
+    def _start(self, node: Node) -> None:
+        """Start a worker."""
+        number, self._started = self._started, self._started + 1
+        seed = np.random.SeedSequence([self._seed, number]).generate_state(1)[0] >> 1
+        share = 0.0 if self._config.device == "cpu" else gpu_share(node.cores, node.gpus)
+        here = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        actor = (
+            ray.remote(Worker)
+            .options(num_cpus=1, num_gpus=share, scheduling_strategy=here)
+            .remote(
+                self._config,
+                self._spec,
+                self._address,
+                number,
+                int(seed),
+                gpu=share > 0,
+                ways=self._ways,
             )
-            self._members.append(_Member(number, node, actor, actor.work.remote()))
-            self._say(f"worker {number} starts on {node.host}.")
+        )
+        begun, done = actor.__ray_ready__.remote(), actor.work.remote()
+        self._members.append(_Member(number, node, actor, begun, done))
+        self._say(f"worker {number} starts on {node.host}.")
 
     def check(self) -> None:
         """Take leave of the workers that are no more.
 
+        A machine where one has ended of something that another would end of too, or where they
+        end too often, gets no more of them.
+
         Raises:
-            RunError: one ended of something that another would end of too, or they end too often.
+            RunError: no other machine is left.
         """
         if not self._members:
             return
@@ -158,20 +145,34 @@ class Crew:
         for member in [member for member in self._members if member.done in done]:
             self._members.remove(member)
             self._retire(member.number)
-            reason = _end_of(member)
-            if reason is None:
-                continue
-            if member.node.id not in {node.id for node in living_nodes()}:
-                self._say(f"worker {member.number} was lost with its machine, {member.node.host}.")
-                continue
-            now, within = time.monotonic(), seconds_that_count(self._config.hang_limit)
-            self._deaths = [at for at in self._deaths if now - at < within] + [now]
-            if len(self._deaths) > MOST_DEATHS:
-                raise RunError(
-                    f"Workers died {len(self._deaths)} times within {within / 60:.0f} minutes; "
-                    f"the last time, worker {member.number} {reason}"
-                )
-            self._say(f"worker {member.number} {reason}; another one takes its place.")
+            end = _end_of(member)
+            if end is not None:
+                self._mourn(member, *end)
+
+    def _mourn(self, member: _Member, reason: str, final: bool) -> None:
+        """Say what a worker ended of, and judge by it the machine that it was on."""
+        node, nodes = member.node, living_nodes()
+        if node.id not in {node.id for node in nodes}:
+            self._say(f"worker {member.number} was lost with its machine, {node.host}.")
+            return
+        said = f"worker {member.number} on {node.host} {reason}"
+        known = node in self._left_out
+        deaths = self._left_out.count(node)
+        if final:
+            self._left_out.add(node)
+        elif deaths > MOST_DEATHS:
+            said = (
+                f"workers on {node.host} died {deaths} times within {self._minutes:.0f} minutes; "
+                f"the last time, {said}"
+            )
+        if not self._left_out.usable(nodes):
+            raise RunError(said)
+        if node not in self._left_out:
+            self._say(f"{said}; another one takes its place.")
+        elif known:
+            self._say(f"{said}.")
+        else:
+            self._say(f"{said}; {node.host} gets no more of them.")
 
     def finish(self, seconds: float) -> None:
         """Wait for all to finish, and end those that do not in time."""
@@ -187,22 +188,18 @@ class Crew:
         self._members = []
 
 
-def _end_of(member: _Member) -> str | None:
-    """Return what a worker died of, or None if it has done its work.
-
-    Raises:
-        RunError: it said that it cannot go on.
-    """
+def _end_of(member: _Member) -> tuple[str, bool] | None:
+    """Return what a worker ended of, and whether another one would too; None if it was done."""
     try:
         ray.get(member.done)
     except RayTaskError as error:
         if isinstance(error.cause, RunError):
-            raise RunError(f"worker {member.number}: {error.cause}") from error
-        return f"failed: {type(error.cause).__name__}: {error.cause}"
+            return f"cannot go on: {str(error.cause).rstrip('.')}", True
+        return f"failed: {type(error.cause).__name__}: {error.cause}", False
     except RayActorError as error:
         lines = str(error).strip().splitlines()
         cause = next((line for line in reversed(lines) if "Error" in line), "its process ended")
-        return f"died: {cause.strip().rstrip('.')}"
+        return f"died: {cause.strip().rstrip('.')}", False
     except RayError as error:
-        return f"was lost: {str(error).splitlines()[0].rstrip('.')}"
+        return f"was lost: {str(error).splitlines()[0].rstrip('.')}", False
     return None

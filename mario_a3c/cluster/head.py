@@ -54,6 +54,7 @@ class Head:
     ) -> None:
         self._config, self._shared, self._connection = config, shared, connection
         self._address = Address(f"mario_a3c-{uuid.uuid4().hex}")
+        self._retired = set[int]()
         self.crew = Crew(config, spec, self._address, seed, self._say, self._retire)
         self._actor = start_parameters(self._address, config, state_of(shared))
 
@@ -97,9 +98,10 @@ class Head:
                 steps = self._shared.steps
                 self._say(f"The parameters were lost; they begin again as of step {steps:,}.")
                 state = state_of(self._shared)
-                self._actor = start_parameters(self._address, self._config, state)
+                self._actor = start_parameters(self._address, self._config, state, self._retired)
 
     def _retire(self, worker: int) -> None:
+        self._retired.add(worker)
         self._call("retire", worker)
 
     def _level(self) -> None:

@@ -83,6 +83,7 @@ class StoreLink:
             self._send(self._message())
         self._settle(self._ahead)
         self._fresh = False
+        self._pulled = self._version + self._own_under_way
         values.copy_(self.shared.weights)
 
     def push(self, gradient: Tensor, learning_rate: float) -> int:
@@ -116,7 +117,7 @@ class StoreLink:
     def _push_own(self, own: _OwnSteps) -> None:
         self._settle(0)  # sent a rollout ago: a change is the difference to weights that are known
         message = self._message()
-        message.updates = own.made
+        message.updates = self._own_under_way = own.made
         message.change = own.take_change()
         self._send(message)
 
@@ -127,7 +128,7 @@ class StoreLink:
             self.shared.counters[OWN].numpy().copy(),
             self.shared.statistics[OWN].numpy().copy(),
             self.shared.mastered[OWN].numpy().copy(),
-            version=self._version,
+            version=self._pulled,
             reports=reports,
         )
 
@@ -152,6 +153,7 @@ class StoreLink:
     def _begin(self, reply: Reply) -> None:
         """Take over the weights as they are, after joining."""
         self._take_counts(reply)
+        self._pulled = reply.version
         unpack(reply.weights, self.shared.weights)
         if self._own is not None:
             self._own.begin()
@@ -167,6 +169,7 @@ class StoreLink:
         shared = self.shared
         self._session, self._version = reply.session, reply.version
         self._staleness, self._fresh = reply.staleness, True
+        self._own_under_way = 0  # of updates that were made on the worker's copy: there is one push
         shared.counters[OTHERS] = torch.from_numpy(reply.counters.copy())
         shared.counters[OWN, UPDATES] = reply.own_updates
         shared.statistics[OTHERS] = torch.from_numpy(reply.statistics.copy())

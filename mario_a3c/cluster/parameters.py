@@ -6,6 +6,7 @@ same moment. It knows nothing of Ray.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +37,8 @@ class Message:
         learning_rate: of that step.
         change: of the weights, in sum, by updates that the worker has made on its own.
         updates: how many those were.
-        version: number of updates that the weights had seen from which all this is.
+        version: number of updates that the weights had seen, when they were pulled, from which all
+            this is; those that the worker has made on its own copy count.
         reports: for whoever watches the run.
     """
 
@@ -60,7 +62,7 @@ class Reply:
         session: to be named in its next message; 0 if it has to join first.
         weights: the newest.
         version: updates that they have seen.
-        staleness: updates that were made since the weights from which the message was.
+        staleness: updates that the weights had not seen from which the message was.
         counters: ``int64 [4]``, of everybody else.
         own_updates: that this worker made since it joined.
         statistics: ``float64 [3, K + 1]``, of everybody else.
@@ -104,9 +106,10 @@ class Parameters:
     Args:
         config: the run.
         state: where it begins.
+        retired: numbers of workers that are let in no more.
     """
 
-    def __init__(self, config: RunConfig, state: State) -> None:
+    def __init__(self, config: RunConfig, state: State, retired: Collection[int] = ()) -> None:
         torch.set_num_threads(1)
         self._config = config
         self._weights = torch.from_numpy(state["weights"].copy())
@@ -120,7 +123,7 @@ class Parameters:
         }
         self._optimizer = make_optimizer(config.optimizer, self._weights, self._optimizer_state)
         self._members: dict[int, _Member] = {}
-        self._retired: set[int] = set()
+        self._retired = set(retired)
         self._sessions = 0
         self._reports: list[Any] = []
         self._stop = False

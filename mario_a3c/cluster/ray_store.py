@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,19 @@ class Address:
     name: str = "parameters"
 
 
-def start_parameters(address: Address, config: RunConfig, state: State) -> Any:
+def start_parameters(
+    address: Address, config: RunConfig, state: State, retired: Collection[int] = ()
+) -> Any:
     """Start the actor on the machine that we run on, and return its handle.
 
     An actor without a core of its own may be placed anywhere, and would die with a machine that
     comes and goes; so it is bound to this one.
+
+    Args:
+        address: the name that it gets.
+        config: the run.
+        state: where it begins.
+        retired: numbers of workers that it lets in no more.
 
     Raises:
         RunError: it cannot be started.
@@ -49,7 +57,7 @@ def start_parameters(address: Address, config: RunConfig, state: State) -> Any:
     until = time.monotonic() + BIRTH
     while True:
         try:
-            handle = actor.remote(config, state)
+            handle = actor.remote(config, state, retired)
             break
         except ValueError:  # the actor that died has not given up its name yet
             if time.monotonic() > until:

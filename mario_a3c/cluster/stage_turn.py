@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,12 +10,16 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
+from mario_a3c.files import FolderLock
 from mario_a3c.training.processes import stop_with_parent
 
 HOME = "@home@"
 """Stands in the words of a command for the folder that a turn has on its machine."""
 PATIENCE = 60.0
+PREFIX = "mario_a3c-turn-"
+"""Of the names of folders that turns have, in the machine's folder for what is temporary."""
 
 
 @dataclass
@@ -44,7 +49,10 @@ class StageTurn:
     """
 
     def __init__(self, words: list[str], run: str, files: dict[str, bytes]) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="mario_a3c-"))
+        _remove_what_is_left()
+        new = Path(tempfile.mkdtemp(prefix="mario_a3c-"))
+        self._lock = FolderLock(new)
+        self._home = new.rename(new.with_name(PREFIX + new.name.rpartition("-")[2]))
         self._folder = self._home / run
         for name, content in files.items():
             path = self._home / name
@@ -88,17 +96,29 @@ class StageTurn:
             self._process.kill()
 
     def clear(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, and end the run if it still goes on."""
+        self._process.kill()
+        self._process.wait()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         """Return when each file of the run was written, and its size; but not unfinished ones."""
         stamps = {}
         for path in self._folder.rglob("*"):
-            if path.is_file() and not path.name.endswith((".tmp", ".lock")):
+            try:
                 status = path.stat()
-                stamps[path.relative_to(self._folder).as_posix()] = (
-                    status.st_mtime_ns,
-                    status.st_size,
-                )
+            except OSError:  # removed meanwhile
+                continue
+            if S_ISREG(status.st_mode) and not path.name.endswith((".tmp", ".lock")):
+                name = path.relative_to(self._folder).as_posix()
+                stamps[name] = status.st_mtime_ns, status.st_size
         return stamps
+
+
+def _remove_what_is_left() -> None:
+    """Remove the folders of turns whose process was killed before it could do that."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # in use, or somebody else's
+            lock = FolderLock(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()

@@ -16,10 +16,13 @@ State = dict[str, NDArray[Any]]
 
 
 def state_of(shared: Shared) -> State:
-    """Return what a run has learned and counted, all workers together."""
+    """Return what a run has learned and counted, all workers together.
+
+    What the evaluation counts stays in its own row here, and is no part of it.
+    """
     state = {
         "weights": shared.weights.numpy(),
-        "counters": shared.counters.sum(0).numpy(),
+        "counters": shared.counters[:-1].sum(0).numpy(),
         "statistics": merge(shared.statistics).numpy(),
         "mastered": shared.mastered.mean(0).numpy(),
     }
@@ -29,7 +32,7 @@ def state_of(shared: Shared) -> State:
 
 
 def take_state(shared: Shared, state: State) -> None:
-    """Write into the first rows what `state_of` would return, and clear the others."""
+    """Write what `state_of` returned into memory that has one worker's row, which is for all."""
     parts = {"weights": shared.weights, "counters": shared.counters[0]}
     parts.update(statistics=shared.statistics[0], mastered=shared.mastered[0])
     parts.update({f"optimizer.{name}": part for name, part in shared.optimizer_state.items()})

@@ -17,6 +17,7 @@ from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.search.ways import ways_file
+from mario_a3c.training.shared import FAULTS
 from mario_a3c.training.worker import local_train
 
 WATCH = 1.0
@@ -72,6 +73,7 @@ class Worker:
             time.sleep(WATCH)
             since = float(self._link.shared.inside[OWN])
             if 0 < since < time.monotonic() - limit:
+                self._link.shared.counters[OWN, FAULTS] += 1  # it cannot count any more
                 text = f"its environment hung for more than {limit:g} s"
                 self._link.send(Notice(f"worker {self._link.worker} was ended: {text}."))
                 self._link.close()

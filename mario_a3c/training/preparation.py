@@ -14,11 +14,13 @@ from pathlib import Path
 import torch
 
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, outline
+from mario_a3c.cluster.child import check_cluster
 from mario_a3c.config import MARIO, MOST_WORKERS, ConfigError, RunConfig
 from mario_a3c.envs.atari import is_atari
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import found_ways, make_env
 from mario_a3c.envs.gymnasium_tasks import TaskError, told
+from mario_a3c.faults import RunError
 from mario_a3c.files import (
     FolderInUseError,
     FolderLock,
@@ -152,12 +154,16 @@ def check_resumed(config: RunConfig, then: RunConfig) -> None:
 
 
 def check_ray(address: str) -> None:
-    """Raise `ConfigError` if there is no Ray to train on."""
+    """Raise `ConfigError` if there is no Ray to train on, or no cluster at an address."""
     if find_spec("ray") is None:
         raise ConfigError(
             f"--ray {address} needs Ray, which is not installed: run pip install '.[ray]' in the "
             "project's folder."
         )
+    try:
+        check_cluster(address)
+    except RunError as error:
+        raise ConfigError(f"{error}.") from error
 
 
 def _device(name: str) -> str:
