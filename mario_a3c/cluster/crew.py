@@ -17,11 +17,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from mario_a3c.cluster.nodes import (
     LeftOut,
     Node,
+    Waiting,
     free_places,
     gpu_share,
     living_nodes,
-    our_places,
-    want_of_cores,
 )
 from mario_a3c.cluster.ray_store import Address
 from mario_a3c.cluster.worker import Worker
@@ -72,7 +71,7 @@ class Crew:
         within = seconds_that_count(config.hang_limit)
         self._minutes = within / 60
         self._left_out = LeftOut(MOST_DEATHS, within)
-        self._waiting = ""
+        self._waiting = Waiting(say)
 
     def __len__(self) -> int:
         """How many workers there are."""
@@ -91,13 +90,9 @@ class Crew:
         taken = Counter(member.node.id for member in self._members)
         begun = self._begun()
         coming = Counter(m.node.id for m in self._members if m.number not in begun)
-        places = {node: our_places(node, 1, taken[node.id], coming[node.id]) for node in nodes}
-        for node in free_places(places, taken, self._config.num_processes):
+        for node in free_places(nodes, taken, coming, self._config.num_processes):
             self._start(node)
-        waiting = "" if self._members else want_of_cores(nodes)
-        if waiting and waiting != self._waiting:
-            self._say(waiting)
-        self._waiting = waiting
+        self._waiting.tell(nodes, not self._members)
 
     def _begun(self) -> set[int]:
         """Return the numbers of the workers that have begun, or never will."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import ray
@@ -43,32 +44,35 @@ def living_nodes() -> list[Node]:
     return nodes
 
 
-def our_places(node: Node, cores: int, ours: int, coming: int) -> int:
-    """Return how many actors of ours a machine has room for, those that it has included.
-
-    Args:
-        node: the machine.
-        cores: that each of them takes.
-        ours: how many it has.
-        coming: how many of those are still being started: their cores may seem to be free.
-    """
-    return min(node.cores // cores, ours + max(0, node.free // cores - coming))
-
-
-def free_places(places: dict[Node, int], taken: Counter[str], most: int) -> list[Node]:
+def free_places(
+    nodes: list[Node],
+    taken: Counter[str],
+    coming: Counter[str],
+    most: int,
+    cores: Callable[[Node], int] = lambda node: 1,
+) -> list[Node]:
     """Return where actors are to be started, the least loaded machine first.
 
     Args:
-        places: how many each machine has room for.
-        taken: how many each has, by its id.
+        nodes: the machines.
+        taken: how many actors each has, by its id.
+        coming: how many of those are still being started: their cores may seem to be free.
         most: that there may be in all.
+        cores: that each of them takes on a machine.
     """
+    rooms = {
+        node: min(
+            node.cores // cores(node),
+            taken[node.id] + max(0, node.free // cores(node) - coming[node.id]),
+        )
+        for node in nodes
+    }
     taken, chosen = taken.copy(), []
     while taken.total() < most:
-        free = [node for node, room in places.items() if taken[node.id] < room]
+        free = [node for node, room in rooms.items() if taken[node.id] < room]
         if not free:
             break
-        node = min(free, key=lambda node: taken[node.id] / places[node])
+        node = min(free, key=lambda node: taken[node.id] / rooms[node])
         chosen.append(node)
         taken[node.id] += 1
     return chosen
@@ -85,11 +89,28 @@ def gpu_share(actors: int, gpus: float) -> float:
     return int(10_000 / math.ceil(actors / gpus)) / 10_000  # Ray knows no smaller parts
 
 
-def want_of_cores(nodes: list[Node]) -> str:
-    """Return a sentence that says why nothing can be started on any machine."""
-    if not any(node.cores for node in nodes):
-        return "No machine of the cluster has cores to train on; waiting for one that joins."
-    return "All cores of the cluster are in use by others; waiting until some are free."
+class Waiting:
+    """Says why nothing can be started on any machine, once each time that it comes to that.
+
+    Args:
+        say: called with the sentence.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._told = say, ""
+
+    def tell(self, nodes: list[Node], waits: bool) -> None:
+        """Say it if all is waiting for these machines, and has not been told."""
+        sentence = ""
+        if waits and not any(node.cores for node in nodes):
+            sentence = (
+                "No machine of the cluster has cores to train on; waiting for one that joins."
+            )
+        elif waits:
+            sentence = "All cores of the cluster are in use by others; waiting until some are free."
+        if sentence and sentence != self._told:
+            self._say(sentence)
+        self._told = sentence
 
 
 class LeftOut:

@@ -18,11 +18,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from mario_a3c.cluster.nodes import (
     LeftOut,
     Node,
+    Waiting,
     free_places,
     gpu_share,
     living_nodes,
-    our_places,
-    want_of_cores,
 )
 from mario_a3c.cluster.ray_store import BIRTH, first_line
 from mario_a3c.cluster.stage_turn import HOME, PATIENCE, StageTurn, TurnLook
@@ -75,7 +74,7 @@ class StageCrew:
         self._publish, self._say = publish, say
         self._turns: list[_Turn] = []
         self._left_out = LeftOut(MOST_LOSSES, math.inf)
-        self._waiting = ""
+        self._waiting = Waiting(say)
 
     def run(
         self,
@@ -117,20 +116,14 @@ class StageCrew:
         able = self._left_out.usable(living_nodes())
         taken = Counter(turn.node.id for turn in self._turns)
         coming = Counter(turn.node.id for turn in self._turns if not turn.heard)
-        places = {
-            node: our_places(node, self._cores_on(node), taken[node.id], coming[node.id])
-            for node in able
-        }
-        for node in free_places(places, taken, len(self._campaign.records)):
+        most = len(self._campaign.records)
+        for node in free_places(able, taken, coming, most, self._cores_on):
             record = self._next_record()
             if record is None:
                 break
             self._start(record, node, hours)
         waits = self._next_record() is not None
-        waiting = want_of_cores(able) if waits and not self._turns else ""
-        if waiting and waiting != self._waiting:
-            self._say(waiting)
-        self._waiting = waiting
+        self._waiting.tell(able, waits and not self._turns)
         return waits
 
     def _next_record(self) -> StageRecord | None:
