@@ -20,8 +20,9 @@ NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 13))'
 # A shell function: the first Python that is new enough. A pyenv that is not on PATH is looked at
 # too, and so is one whose shims lead to an older Python.
 FIND_PYTHON = find_python() { \
+	pyenv=$${PYENV_ROOT:-~/.pyenv}; \
 	for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3 python \
-		"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python); do \
+		"$$pyenv"/versions/3.13*/bin/python); do \
 		if "$$python" $(NEW_ENOUGH) >/dev/null 2>&1; then echo "$$python"; return; fi; \
 	done; \
 	echo "mario_a3c needs Python 3.13 or newer, and none was found$(if $(PYTHON), at $(PYTHON)):" \
