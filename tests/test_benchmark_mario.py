@@ -4,9 +4,9 @@ from mario_a3c.benchmark.mario import means_of, training_in_all
 from mario_a3c.config import RunConfig
 
 
-def stage(greedy, sampled, steps, seconds):
+def stage(greedy, sampled, steps, seconds, means="reuse"):
     """Figures of a stage's agent, as they stand in the results."""
-    told = {"greedy": greedy, "sampled": sampled, "episodes": 200}
+    told = {"greedy": greedy, "sampled": sampled, "episodes": 200, "means": means}
     return told | {"steps": steps, "seconds": seconds}
 
 
@@ -19,7 +19,16 @@ def test_what_all_stages_took_is_added_up_and_those_that_finish_are_counted():
     }
     told = training_in_all(results)
     assert "Of 3 stages 2 are finished greedily and 2 in at least 80%" in told
-    assert "1,002,000 steps and 2.0 hours" in told
+    assert "From nothing to these agents it took 1,002,000 steps and 2.0 hours" in told
+
+
+def test_what_began_with_another_agent_is_not_told_as_trained_from_nothing():
+    warm = stage(greedy=True, sampled=9, steps=5, seconds=9, means="reuse, warm start from 1-1")
+    told = training_in_all({"mario-1-1": stage(True, 9, 7, 9), "mario-1-2": warm})
+    assert "From nothing" not in told
+    assert (
+        "Their last runs, 1 of which began with an agent that another run had made, took 12" in told
+    )
 
 
 def test_a_network_without_an_lstm_is_told_among_the_means():

@@ -125,8 +125,9 @@ same button presses in the bare `gym_super_mario_bros` on nes-py. Sampled: {EPIS
 actions drawn from the policy and 0-{NOOPS} no-op frames first (seed {SEED}), and how far those that
 do not finish get on average. Time left: the game's clock where the stage was finished. Random: mean
 furthest x of as many episodes with random buttons. Steps, time and seed are those of the training
-run, when these weights were measured best; the time is wall-clock time on two cores that other work
-shared, a warm start's own training not counted. Measured on {machine}.
+run, when these weights were measured best; the time is wall-clock time on one or two cores, which
+other work mostly shared. What the agent of a warm start took before, and by what means, is not in
+its row. Measured on {machine}.
 
 {training_in_all(results)}
 

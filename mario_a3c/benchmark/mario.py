@@ -83,10 +83,16 @@ def training_in_all(results: dict[str, dict[str, Any]]) -> str:
     finished = sum(1 for figures in agents if figures["greedy"])
     robust = sum(1 for figures in agents if figures["sampled"] >= 0.8 * figures["episodes"])
     steps, seconds = (sum(figures[name] for figures in agents) for name in ("steps", "seconds"))
+    warm = sum(1 for figures in agents if "warm start" in figures["means"])
+    what = (
+        f"Their last runs, {warm} of which began with an agent that another run had made,"
+        if warm
+        else "From nothing to these agents it"
+    )
     return (
         f"Of {len(agents)} stages {finished} are finished greedily and {robust} in at least 80% of "
-        f"the sampled episodes. From nothing to these agents it took {steps:,} steps and "
-        f"{seconds / 3600:.1f} hours, the rows of the table added up."
+        f"the sampled episodes. {what} took {steps:,} steps and {seconds / 3600:.1f} hours, the "
+        "rows of the table added up."
     )
 
 

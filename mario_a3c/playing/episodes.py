@@ -125,8 +125,8 @@ class PlayedEpisode:
 class _Assignments:
     """Which episode is played in which game; games beyond the last episode play for nobody."""
 
-    def __init__(self, games: int, seed: int, noops: int) -> None:
-        self._seed, self._noops = seed, noops
+    def __init__(self, games: int, seed: int, noops: int, in_turn: bool) -> None:
+        self._seed, self._noops, self._in_turn = seed, noops, in_turn
         self._next = 0
         self.episodes = [-1] * games
         self.generators = [np.random.default_rng(0)] * games
@@ -136,7 +136,8 @@ class _Assignments:
         self.episodes[game] = self._next
         self.generators[game] = np.random.default_rng([self._seed, self._next])
         self._next += 1
-        return int(self.generators[game].integers(self._noops + 1))
+        drawn = int(self.generators[game].integers(self._noops + 1))
+        return self.episodes[game] % (self._noops + 1) if self._in_turn else drawn
 
 
 def play_episodes(
@@ -147,6 +148,7 @@ def play_episodes(
     episodes: int,
     seed: int = 0,
     noops: int = 0,
+    in_turn: bool = False,
     games: int = BATCH,
     on_picture: Callable[[NDArray[np.uint8]], None] | None = None,
     **settings: Any,
@@ -159,13 +161,14 @@ def play_episodes(
         stage: 1 to 4.
         episodes: how many.
         seed: of their random streams.
-        noops: an episode begins with 0 to so many frames without a button.
+        noops: an episode begins with 0 to so many frames without a button, drawn at random.
+        in_turn: each of those numbers in turn instead, by the episode's number.
         games: how many to play side by side, 1 to `BATCH`; it does not change the episodes.
         on_picture: is shown every frame, ``uint8 [240, 256, 3]``; only one game is played then.
         **settings: of `MarioVectorEnv`.
     """
     games = 1 if on_picture is not None else min(games, episodes)
-    assignments = _Assignments(games, seed, noops)
+    assignments = _Assignments(games, seed, noops, in_turn)
 
     def show(_: int, episode: int, picture: NDArray[np.uint8]) -> None:
         if on_picture is not None and episode < episodes:
