@@ -1,6 +1,6 @@
 """The benchmark of Mario's agents: what it tells of how they were trained."""
 
-from mario_a3c.benchmark.mario import means_of, training_in_all
+from mario_a3c.benchmark.mario import means_of, training_in_all, training_of
 from mario_a3c.config import RunConfig
 
 
@@ -26,11 +26,33 @@ def test_what_began_with_another_agent_is_not_told_as_trained_from_nothing():
     warm = stage(greedy=True, sampled=9, steps=5, seconds=9, means="reuse, warm start from 1-1")
     told = training_in_all({"mario-1-1": stage(True, 9, 7, 9), "mario-1-2": warm})
     assert "From nothing" not in told
-    assert (
-        "Their last runs, 1 of which began with an agent that another run had made, took 12" in told
-    )
+    assert "Apart from what came before 1 warm starts this took 12 steps" in told
+
+
+def run(task="mario-1-2", steps=1, **settings):
+    """What an agent's file tells of a run."""
+    config = RunConfig(**settings).to_dict()
+    return {"task": task, "steps": steps, "seconds": 1.0, "config": config}
 
 
 def test_a_network_without_an_lstm_is_told_among_the_means():
-    assert "no LSTM" in means_of(RunConfig(recurrent=False).to_dict(), [])
-    assert "no LSTM" not in means_of(RunConfig().to_dict(), [])
+    assert "no LSTM" in means_of([run(recurrent=False)])
+    assert "no LSTM" not in means_of([run()])
+
+
+def test_the_means_of_all_runs_are_told_and_what_began_with_an_agent_nobody_knows():
+    means = means_of([run("mario-1-1", imitation_coef=0.1), run(retry_fraction=0.5, load_from="x")])
+    assert "imitation of found ways" in means
+    assert "retries, first on 1-1, 2 runs" in means
+    assert "warm start" not in means
+    assert means_of([run(load_from="mario-1-1.safetensors")]).endswith("warm start from 1-1")
+    assert means_of([run(load_from_previous_stage=True)]).endswith(
+        "warm start from the stage before"
+    )
+
+
+def test_an_agent_counts_the_steps_and_seconds_of_the_runs_before_it():
+    child = {**run(steps=30, load_from="mario-1-2", seed=5), "ancestors": [run(steps=700)]}
+    told = training_of(child)
+    assert (told["steps"], told["seconds"], told["seed"]) == (730, 2.0, 5)
+    assert told["means"].endswith("2 runs")

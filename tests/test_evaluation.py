@@ -4,10 +4,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
 from mario_a3c.checkpoint import load_agent, score_of
 from mario_a3c.learning.rollout import Episode
+from mario_a3c.training.ancestry import ancestors_of_its_children
 from mario_a3c.training.evaluate import Evaluation, Evaluator, evaluate
 from mario_a3c.training.trainer import Trainer
 from tests.alone import spec_of, task_config
@@ -15,11 +17,15 @@ from tests.alone import spec_of, task_config
 EARLIER = 1000.0
 
 
-def best_agent(folder: Path, *, evaluations: int = 1, **settings: Any) -> dict[str, Any]:
-    """Evaluate a fresh network and return what is written down of the best."""
+def best_agent(
+    folder: Path, *, evaluations: int = 1, start: Path | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Evaluate a fresh network, or an agent to start from; return what is told of the best."""
     config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5, **settings)
     trainer = Trainer(config, spec_of(config), folder)
     trainer.seconds = EARLIER
+    if start is not None:
+        trainer.start_from(load_agent(start))
     trainer.earlier = [{"steps": 5, "settings": {"gamma": 0.5}}]
 
     reports: list[object] = []
@@ -53,6 +59,34 @@ def test_a_best_agent_that_nobody_was_told_of_is_not_replaced_by_a_worse_one(tmp
 
 def test_an_agent_tells_the_settings_of_earlier_times(tmp_path):
     assert best_agent(tmp_path)["earlier"] == [{"steps": 5, "settings": {"gamma": 0.5}}]
+
+
+def test_an_agent_tells_of_the_runs_that_made_what_it_was_started_from(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    before = best_agent(first)
+    told = best_agent(second, start=first / "best.safetensors")["ancestors"]
+    assert [(one["steps"], one["config"]) for one in told] == [(0, before["config"])]
+    third = ancestors_of_its_children({**before, "ancestors": told})
+    assert third == [*told, {name: before[name] for name in third[-1]}]
+
+
+@pytest.mark.parametrize("nonsense", [{"seconds": "x"}, {"ancestors": 7}, {"ancestors": [{}]}])
+def test_of_an_agent_that_tells_nonsense_of_its_training_nothing_is_carried_along(
+    tmp_path, nonsense
+):
+    assert ancestors_of_its_children(best_agent(tmp_path) | nonsense) == []
+
+
+def test_a_resumed_run_still_tells_its_ancestors(tmp_path):
+    config = task_config("CartPole-v1")
+    saved = Trainer(config, spec_of(config), tmp_path)
+    saved.ancestors = [{"task": "x", "steps": 1, "seconds": 1.0, "config": {}}]
+    saved.save()
+    resumed = Trainer(config, spec_of(config), tmp_path)
+    resumed.restore()
+    assert resumed.ancestors == saved.ancestors
 
 
 def test_an_agent_tells_its_settings_but_nothing_of_the_machine_it_was_trained_on(tmp_path):

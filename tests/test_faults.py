@@ -39,7 +39,7 @@ from tests.disks import fill, small_disk
 from tests.small import CPU, small_config, small_shared
 
 STEPS = 400
-NOTHING_YET = SoFar(float("-inf"), 0.0, [])
+NOTHING_YET = SoFar(float("-inf"), 0.0, [], [])
 
 
 class Pipe:

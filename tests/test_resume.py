@@ -335,6 +335,12 @@ def test_an_agents_means_are_those_of_all_its_times():
         {"steps": 10, "settings": {"imitation_coef": 0.2, "epochs": 1, "minibatches": 1}},
         {"steps": 20, "settings": {"retry_fraction": 0.1, "imitation_coef": 0.0}},
     ]
-    assert means_of(config, []) == "reuse, starts on found ways"
-    told = set(means_of(config, earlier).split(", "))
-    assert told == {"reuse", "starts on found ways", "retries", "imitation of found ways"}
+    assert means_of([{"task": "x", "config": config}]) == "gamma 0.9, reuse, starts on found ways"
+    told = set(means_of([{"task": "x", "config": config, "earlier": earlier}]).split(", "))
+    assert told == {
+        "gamma 0.9",
+        "reuse",
+        "starts on found ways",
+        "retries",
+        "imitation of found ways",
+    }

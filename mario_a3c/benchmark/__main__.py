@@ -26,6 +26,7 @@ from mario_a3c.benchmark.mario import (
     mario_table,
     measure_mario,
     training_in_all,
+    training_of,
 )
 from mario_a3c.benchmark.tasks import measure_task, tasks_page, tasks_table
 from mario_a3c.benchmark.versions import versions, versions_told
@@ -105,6 +106,8 @@ def _measure_all(options: BenchmarkOptions, shipped: list[Path], known: Results)
             measure = measure_mario if task.startswith("mario-") else measure_task
             before = {"sha256": digest, "versions": versions(), **measure(path)}
             print(f"{task}: {before}", flush=True)
+        if task.startswith("mario-"):  # what a file tells costs nothing to read again
+            before |= training_of(load_agent(path).metadata)
         results[task] = {**before, "shipped": path in shipped}
         _save(options.results, {**known, **results})
     return results
@@ -124,10 +127,11 @@ the beginning of its stage. Greedy: one episode, the likeliest action at every s
 same button presses in the bare `gym_super_mario_bros` on nes-py. Sampled: {EPISODES} episodes with
 actions drawn from the policy and 0-{NOOPS} no-op frames first (seed {SEED}), and how far those that
 do not finish get on average. Time left: the game's clock where the stage was finished. Random: mean
-furthest x of as many episodes with random buttons. Steps, time and seed are those of the training
-run, when these weights were measured best; the time is wall-clock time on one or two cores, which
-other work mostly shared. What the agent of a warm start took before, and by what means, is not in
-its row. Measured on {machine}.
+furthest x of as many episodes with random buttons. Steps, time and means are those of the training
+from nothing to where these weights were measured best, over all runs in a row, each of which began
+with the best agent of the one before; the seed is the last one's, and the time wall-clock time on
+one or two cores, which other work mostly shared. Of a warm start the row tells only what came
+after. Measured on {machine}.
 
 {training_in_all(results)}
 

@@ -13,6 +13,7 @@ from mario_a3c.play_cli import PlayOptions, prepare
 from mario_a3c.playing.episodes import PlayedEpisode, play_episodes
 from mario_a3c.replay import completes
 from mario_a3c.tables import markdown_table
+from mario_a3c.training.ancestry import ancestors_told
 
 EPISODES = 200
 """Sampled episodes of each agent."""
@@ -64,10 +65,18 @@ def measure_mario(path: Path) -> dict[str, Any]:
         "time_left": float(np.mean(finished)) if finished else None,
         "failed_max_x": float(np.mean(failed)) if failed else None,
         "random_max_x": float(np.mean([episode.max_x for episode in at_random])),
-        "steps": metadata["steps"],
-        "seconds": metadata.get("seconds", 0.0),
-        "seed": config["seed"],
-        "means": means_of(config, metadata.get("earlier", [])),
+        **training_of(metadata),
+    }
+
+
+def training_of(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return what an agent took from nothing, all its runs together, as its file tells it."""
+    runs = [*ancestors_told(metadata), metadata]
+    return {
+        "steps": sum(run["steps"] for run in runs),
+        "seconds": sum(run["seconds"] for run in runs),
+        "seed": metadata["config"]["seed"],
+        "means": means_of(runs),
     }
 
 
@@ -85,7 +94,7 @@ def training_in_all(results: dict[str, dict[str, Any]]) -> str:
     steps, seconds = (sum(figures[name] for figures in agents) for name in ("steps", "seconds"))
     warm = sum(1 for figures in agents if "warm start" in figures["means"])
     what = (
-        f"Their last runs, {warm} of which began with an agent that another run had made,"
+        f"Apart from what came before {warm} warm starts this"
         if warm
         else "From nothing to these agents it"
     )
@@ -130,23 +139,39 @@ def _play(options: PlayOptions, episodes: int, noops: int) -> list[PlayedEpisode
     return list(played)
 
 
-def means_of(config: dict[str, Any], earlier: list[dict[str, Any]]) -> str:
-    """Say in a few words by what means an agent was trained, besides plain A3C.
+def means_of(runs: list[dict[str, Any]]) -> str:
+    """Say in a few words by what means an agent was trained, besides plain A3C, and how far it saw.
 
     Args:
-        config: its last settings.
-        earlier: what some of them were before; see `mario_a3c.training.evaluate.SoFar`.
+        runs: what is told of the run that made it and of those before, each of which began with
+            the agent of the one before it; see `mario_a3c.training.ancestry`.
     """
     means: dict[str, None] = {}
-    for changed in [{}, *(entry["settings"] for entry in reversed(earlier))]:
-        config = {**config, **changed}
-        means.update(dict.fromkeys(_means_at_a_time(config)))
-    return ", ".join(means) or "none"
+    for run in runs:
+        config = run["config"]
+        for changed in [{}, *(entry["settings"] for entry in reversed(run.get("earlier", [])))]:
+            config = {**config, **changed}
+            means.update(dict.fromkeys(_means_at_a_time(config)))
+    tasks = dict.fromkeys(run["task"].removeprefix("mario-") for run in runs)
+    means.update(dict.fromkeys(f"first on {stage}" for stage in list(tasks)[:-1]))
+    if len(runs) > 1:
+        means[f"{len(runs)} runs"] = None
+    if parent := _unknown_parent(runs[0]["config"]):
+        means[f"warm start from {parent}"] = None
+    return ", ".join(means)
+
+
+def _unknown_parent(config: dict[str, Any]) -> str:
+    """Return which agent the first run that is told of was started from, if any."""
+    if config.get("load_from"):
+        return Path(config["load_from"]).stem.removeprefix("mario-")
+    return "the stage before" if config.get("load_from_previous_stage") else ""
 
 
 def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
     if not config.get("recurrent", True):
         yield "no LSTM"
+    yield f"gamma {config['gamma']:g}"
     if config["epochs"] * config["minibatches"] > 1:
         yield "reuse"
     if config.get("start_fraction"):
@@ -161,9 +186,5 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield "gradual no-ops"
     if config.get("retry_fraction"):
         yield "retries"
-    if config.get("load_from"):
-        yield f"warm start from {Path(config['load_from']).stem.removeprefix('mario-')}"
-    elif config.get("load_from_previous_stage"):
-        yield "warm start from the stage before"
     if config["action_type"] != "simple":
         yield f"actions {config['action_type']}"

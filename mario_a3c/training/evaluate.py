@@ -199,11 +199,14 @@ class SoFar:
         began: when it began (monotonic time), as if it had never paused.
         earlier: its other settings in earlier times, the first ones first: for each resume that
             changed some, ``{"steps": when, "settings": {name: what it was before}}``.
+        ancestors: the agents before it, if it was started from one; see
+            `mario_a3c.training.ancestry`.
     """
 
     best_score: float
     began: float
     earlier: list[dict[str, Any]]
+    ancestors: list[dict[str, Any]]
 
 
 def evaluate(
@@ -283,6 +286,7 @@ def _keep(evaluation: Evaluation, evaluator: Evaluator, folder: Path, so_far: So
         "seconds": time.monotonic() - so_far.began,
         "config": evaluator.config.without_places().to_dict(),
         "earlier": so_far.earlier,
+        "ancestors": so_far.ancestors,
         "evaluation": evaluation.to_dict(),
     }
     save_agent(folder / "best.safetensors", evaluator.model, metadata)

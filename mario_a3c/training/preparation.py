@@ -78,7 +78,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
             trainer.restore()
             sentence += f" Continuing {folder} at step {trainer.shared.steps:,}."
         elif initial is not None:
-            trainer.start_from(initial.model)
+            trainer.start_from(initial)
         remove_temporaries(folder)
         write_atomically(folder / "config.json", json.dumps(config.to_dict(), indent=2).encode())
         trainer.save()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mario_a3c.checkpoint import CheckpointError, publish, score_of
+from mario_a3c.checkpoint import Agent, CheckpointError, publish, score_of
 from mario_a3c.cluster.child import run_cluster
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice, RunError
@@ -26,6 +26,7 @@ from mario_a3c.learning.optim import make_state
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.monitor import Monitor
 from mario_a3c.monitoring.notices import Notices
+from mario_a3c.training.ancestry import ancestors_of_its_children, ancestors_told
 from mario_a3c.training.children import Children
 from mario_a3c.training.evaluate import Evaluation, SoFar, evaluate
 from mario_a3c.training.processes import Interruption
@@ -80,6 +81,7 @@ class Trainer:
         self.good_evaluations = 0
         self.episodes = 0
         self.earlier: list[dict[str, Any]] = []
+        self.ancestors: list[dict[str, Any]] = []
         self._spawned = 0
 
     @property
@@ -115,6 +117,7 @@ class Trainer:
             self.best_score = float(metadata["best_score"])
             self._spawned = _count(metadata["spawned"], MOST_SPAWNED)
             self.earlier = earlier_settings(metadata)
+            self.ancestors = ancestors_told(metadata)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"The state in {self.folder} lacks {error}.") from error
         counted = merge(statistics)
@@ -158,8 +161,10 @@ class Trainer:
             )
         return tensor
 
-    def start_from(self, model: ActorCritic) -> None:
-        """Begin with the weights of another network of the same kind, and its statistics."""
+    def start_from(self, agent: Agent) -> None:
+        """Begin with the weights of an agent with the same network, and its statistics."""
+        model = agent.model
+        self.ancestors = ancestors_of_its_children(agent.metadata)
         self.model.load_state_dict(model.state_dict())
         if model.normalizer is not None:
             self.shared.statistics[0, :, :-1] = model.normalizer.statistics
@@ -185,6 +190,7 @@ class Trainer:
             "episodes": self.episodes,
             "best_score": self.best_score,
             "earlier": self.earlier,
+            "ancestors": self.ancestors,
             "spawned": self._spawned,
         }
         save_state(self.folder, self.shared.steps, tensors, metadata, self.config.keep)
@@ -334,7 +340,8 @@ class Trainer:
         self.shared.inside[-1] = 0.0
         # An evaluation that was killed may have saved its agent and not told us.
         self.best_score = max(self.best_score, score_of(self.folder / "best.safetensors"))
-        so_far = SoFar(self.best_score, time.monotonic() - self.seconds, self.earlier)
+        began = time.monotonic() - self.seconds
+        so_far = SoFar(self.best_score, began, self.earlier, self.ancestors)
         return self.config, self.spec, self.shared, self._next_seed(), self.folder, so_far
 
     def _end_hanging(self, children: Children) -> None:
