@@ -257,7 +257,7 @@ def test_a_resumed_run_has_the_weights_moments_and_counters_it_was_saved_with(tm
     for number, part in enumerate(parts.values(), 1):
         part.copy_(torch.arange(part.numel()).view(part.shape) % 7 + number)
     saved.shared.counters[0] = torch.arange(1, saved.shared.counters.shape[1] + 1)
-    saved.seconds, saved.episodes, saved.best_score = 12.5, 34, 567.0
+    saved.seconds, saved.episodes = 12.5, 34
     saved.save()
     assert saved._lock is not None
     saved._lock.release()
@@ -268,7 +268,7 @@ def test_a_resumed_run_has_the_weights_moments_and_counters_it_was_saved_with(tm
     for name, part in parts.items():
         assert torch.equal(after[name], part), name
     assert torch.equal(resumed.shared.counters.sum(0), saved.shared.counters.sum(0))
-    assert (resumed.seconds, resumed.episodes, resumed.best_score) == (12.5, 34, 567.0)
+    assert (resumed.seconds, resumed.episodes) == (12.5, 34)
 
 
 def test_the_last_run_of_a_task_is_found(run, capsys, logs):
@@ -432,9 +432,6 @@ def test_no_stored_settings_do_more_than_be_refused(change):
         {"seconds": float("nan")},
         {"seconds": -1.0},
         {"seconds": "soon"},
-        {"best_score": float("nan")},
-        {"best_score": None},
-        {"best_score": float("inf")},
         {"seconds": float("inf")},
         {"spawned": -1},
         {"spawned": 1.5},

@@ -29,7 +29,9 @@ from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.optim import make_state
 from mario_a3c.learning.spec import ModelSpec
-from mario_a3c.training.evaluate import Evaluation, SoFar, evaluate
+from mario_a3c.training.best import SoFar
+from mario_a3c.training.evaluate import evaluate
+from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.learner import Learner
 from mario_a3c.training.link import MemoryLink
 from mario_a3c.training.shared import Shared

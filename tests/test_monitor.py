@@ -11,7 +11,7 @@ from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.monitor import Monitor, averages
-from mario_a3c.training.evaluate import Evaluation
+from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.worker import WorkerReport
 
 

@@ -13,7 +13,7 @@ from mario_a3c.faults import GameError
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.monitoring.monitor import Monitor
 from mario_a3c.training import recording
-from mario_a3c.training.evaluate import Evaluation
+from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.recording import KEEP, Recorder
 from tests.disks import fill, make_read_only, small_disk
 from tests.small import small_config

@@ -9,7 +9,8 @@ import torch
 
 from mario_a3c.config import RunConfig
 from mario_a3c.learning.model import ActorCritic
-from mario_a3c.training.evaluate import Evaluation, Evaluator
+from mario_a3c.training.evaluate import Evaluator
+from mario_a3c.training.evaluation import Evaluation
 from tests.alone import spec_of, task_config, train_alone
 from tests.mario import on_both_engines
 from tests.small import small_config

@@ -27,6 +27,7 @@ from mario_a3c.cluster.ray_store import BIRTH, first_line
 from mario_a3c.cluster.stage_turn import HOME, PATIENCE, StageTurn, TurnLook
 from mario_a3c.faults import RunError
 from mario_a3c.files import write_atomically
+from mario_a3c.training.best import BEST
 from mario_a3c.training.campaign import Campaign, Show, StageRecord
 
 LOOK = 2.0
@@ -231,7 +232,7 @@ class StageCrew:
         with self._campaign.log(record).open("a", encoding="utf-8") as log:
             log.write(look.said)
         self._clear(turn)
-        self._publish(turn.folder / "best.safetensors", record.name)
+        self._publish(turn.folder / BEST, record.name)
         self._campaign.end_turn(record, turn.folder, status)
 
     def _clear(self, turn: _Turn, seconds: float = CLEARING) -> None:

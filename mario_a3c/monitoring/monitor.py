@@ -18,7 +18,7 @@ from mario_a3c.learning.rollout import Episode
 from mario_a3c.monitoring.event_files import event_folder
 from mario_a3c.monitoring.graph import write_graph
 from mario_a3c.monitoring.notices import say
-from mario_a3c.training.evaluate import Evaluation
+from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.worker import WorkerReport
 
 WINDOW = 100

@@ -19,7 +19,7 @@ from mario_a3c.playing.video import make_gif, write_video
 
 if TYPE_CHECKING:
     from mario_a3c.learning.rollout import Episode
-    from mario_a3c.training.evaluate import Evaluation
+    from mario_a3c.training.evaluation import Evaluation
 
 FIRST, GREEDILY = "first-completion", "first-greedy-completion"
 KEEP = 20

@@ -27,8 +27,10 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.monitor import Monitor
 from mario_a3c.monitoring.notices import Notices
 from mario_a3c.training.ancestry import ancestors_of_its_children, ancestors_told
+from mario_a3c.training.best import BEST, SoFar
 from mario_a3c.training.children import Children
-from mario_a3c.training.evaluate import Evaluation, SoFar, evaluate
+from mario_a3c.training.evaluate import evaluate
+from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.processes import Interruption
 from mario_a3c.training.resume import (
     changed_settings,
@@ -77,7 +79,6 @@ class Trainer:
         )
         self.notices = Notices(folder / "run.log")
         self.seconds = 0.0
-        self.best_score = float("-inf")
         self.good_evaluations = 0
         self.episodes = 0
         self.earlier: list[dict[str, Any]] = []
@@ -114,7 +115,6 @@ class Trainer:
         try:
             self.seconds = float(metadata["seconds"])
             self.episodes = _count(metadata["episodes"], MOST_EPISODES)
-            self.best_score = float(metadata["best_score"])
             self._spawned = _count(metadata["spawned"], MOST_SPAWNED)
             self.earlier = earlier_settings(metadata)
             self.ancestors = ancestors_told(metadata)
@@ -123,7 +123,7 @@ class Trainer:
         counted = merge(statistics)
         not_negative = [counters, statistics[:, [COUNT, SQUARES]]]
         not_negative += [part for name, part in stored.items() if name in NOT_NEGATIVE]
-        sound = 0 <= self.seconds < math.inf and self.best_score < math.inf
+        sound = 0 <= self.seconds < math.inf
         sound = sound and bool(counted.isfinite().all())
         sound = sound and bool(((mastered >= 0) & (mastered <= 1)).all())
         if not (sound and all((part >= 0).all() for part in not_negative)):
@@ -188,7 +188,6 @@ class Trainer:
             "spec": self.spec.to_dict(),
             "seconds": self.seconds,
             "episodes": self.episodes,
-            "best_score": self.best_score,
             "earlier": self.earlier,
             "ancestors": self.ancestors,
             "spawned": self._spawned,
@@ -203,7 +202,7 @@ class Trainer:
         """
         target = Path(self.config.saved_path) / f"{self.config.task}.safetensors"
         try:
-            return target if publish(self.folder / "best.safetensors", target) else None
+            return target if publish(self.folder / BEST, target) else None
         except OSError as error:
             self.notices.say(f"The best agent could not be copied to {target}: {error.strerror}.")
             return None
@@ -338,10 +337,9 @@ class Trainer:
 
     def _evaluation_arguments(self) -> tuple[Any, ...]:
         self.shared.inside[-1] = 0.0
-        # An evaluation that was killed may have saved its agent and not told us.
-        self.best_score = max(self.best_score, score_of(self.folder / "best.safetensors"))
+        best_score = score_of(self.folder / BEST)
         began = time.monotonic() - self.seconds
-        so_far = SoFar(self.best_score, began, self.earlier, self.ancestors)
+        so_far = SoFar(best_score, began, self.earlier, self.ancestors)
         return self.config, self.spec, self.shared, self._next_seed(), self.folder, so_far
 
     def _end_hanging(self, children: Children) -> None:
@@ -361,8 +359,6 @@ class Trainer:
             monitor.take(report)
         elif isinstance(report, Evaluation):
             self.good_evaluations = self.good_evaluations + 1 if report.good else 0
-            if report.kept:
-                self.best_score = report.score
             monitor.take_evaluation(report)
         elif isinstance(report, Notice):
             self.notices.say(report.text)
