@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,17 @@ def test_sequences_begin_with_the_state_the_network_has_there() -> None:
             assert sequences.actions[:inside, n].tolist() == way.actions[at : at + inside].tolist()
             lengths.add(inside)
     assert lengths == {4, 3, 2}
+
+
+def test_as_many_steps_are_imitated_without_a_memory_as_with_one() -> None:
+    drawn = []
+    for lstm_size, unroll in ((8, 16), (0, 1)):
+        model = ActorCritic(replace(SPEC, lstm_size=lstm_size))
+        imitation = Imitation([_way(40, 1)], unroll=unroll, device=CPU)
+        imitation.refresh(model)
+        drawn.append(imitation.draw(torch.Generator().manual_seed(1)))
+    assert [tuple(sequences.actions.shape) for sequences in drawn] == [(16, 4), (1, 64)]
+    assert [len(sequences.state) for sequences in drawn] == [2, 0]
 
 
 def test_a_folder_without_ways_is_refused(tmp_path: Path) -> None:

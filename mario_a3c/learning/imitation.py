@@ -18,8 +18,8 @@ from mario_a3c.envs.demonstrations import NO_ACTION, Demonstration
 from mario_a3c.learning.model import ActorCritic, State
 from mario_a3c.learning.rollout import Batch, join
 
-SEQUENCES = 4
-"""Sequences that are imitated in an update."""
+STEPS = 64
+"""Steps that are imitated in an update, in sequences as long as the network is unrolled for."""
 REFRESH = 4
 """Rollouts after which the recurrent states before the sequences are computed anew."""
 
@@ -71,6 +71,7 @@ class Imitation:
     ) -> None:
         longest = max(len(episode.actions) for episode in demonstrations)
         pieces = -(-longest // unroll)
+        self._sequences = max(1, STEPS // unroll)
         steps, episodes = pieces * unroll, len(demonstrations)
         shape = demonstrations[0].observations.shape[1:]
         observations = torch.zeros((steps, episodes, *shape), dtype=torch.uint8)
@@ -101,14 +102,18 @@ class Imitation:
         self._age, self._states = 0, []
         episodes = self._pieces[0][0].shape[1]
         state = model.initial_state(episodes)
+        if not state:  # nothing to compute: the network remembers nothing
+            self._states = [state] * len(self._pieces[0])
+            return
         going_on = torch.zeros_like(self._pieces[1][0], dtype=torch.bool)
         for observations in self._pieces[0]:
             self._states.append(state)
             _, _, state = model(observations, state, going_on)
 
     def draw(self, generator: torch.Generator) -> Imitated:
-        """Return `SEQUENCES` random sequences, all equally likely."""
-        drawn = torch.randint(len(self._worth), (SEQUENCES,), generator=generator).tolist()
+        """Return random sequences of `STEPS` steps together, all equally likely."""
+        count = (self._sequences,)
+        drawn = torch.randint(len(self._worth), count, generator=generator).tolist()
         chosen = [self._worth[index] for index in drawn]
         parts = [torch.stack([part[p][:, n] for p, n in chosen], 1) for part in self._pieces]
         states = [tuple(part[n] for part in self._states[p]) for p, n in chosen]
