@@ -125,6 +125,8 @@ def _run(trainer: Trainer, interruption: Interruption) -> int:
     monitor.close()
     if trainer.solved:
         say(f"Solved after {trainer.shared.steps:,} steps, {trainer.seconds:,.0f} s.")
+    if limit := trainer.limit_reached():
+        say(f"It has had all of its {limit}; to continue it, give more.")
     say(f"The run is in {folder}; continue it with --resume {folder}.")
     kept = trainer.publish()
     if kept:

@@ -25,6 +25,7 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.presets import presets
 from mario_a3c.training.preparation import network_for, prepare
 from mario_a3c.training.resume import states
+from mario_a3c.training.shared import STEPS
 from tests.disks import small_disk
 from tests.odd_spaces import SPACES
 from tests.pipes import unread
@@ -248,6 +249,36 @@ def test_a_resumed_run_keeps_its_settings_but_for_those_asked_for(run):
     assert (config.num_games, config.minibatches, config.lstm_size) == (2, 2, 8)
     assert (config.learning_rate, config.until_solved) == (0.1, False)
     assert config.resume == str(run)
+
+
+@pytest.mark.parametrize(
+    ("limit", "had"),
+    [
+        (("--hours", "0.5"), {"seconds": 1800.0}),
+        (("--max-episodes", "9"), {"episodes": 9}),
+        (("--num-global-steps", "2000"), {"steps": 2000}),
+    ],
+)
+def test_a_run_tells_which_limit_it_has_reached(tmp_path, limit, had):
+    folders = ("--log-path", str(tmp_path), "--run-name", "run")
+    trainer, _ = prepare(parse(["--env-name", "CartPole-v1", *folders, *limit]))
+    assert not trainer.limit_reached()
+    trainer.seconds, trainer.episodes = had.get("seconds", 0.0), had.get("episodes", 0)
+    trainer.shared.counters[0, STEPS] = had.get("steps", 0)
+    assert trainer.limit_reached().replace(",", "") == " ".join(limit)
+
+
+def test_a_run_that_is_resumed_after_its_time_says_so(tmp_path, capsys):
+    words = ("--env-name", "CartPole-v1", "--saved-path", str(tmp_path / "agents"))
+    trainer, _ = prepare(parse([*words, "--log-path", str(tmp_path), "--hours", "0.5"]))
+    trainer.seconds = 1800.0
+    trainer.save()
+    assert trainer._lock is not None
+    trainer._lock.release()
+    assert main(["--resume", str(trainer.folder), *words[2:]]) == 0
+    assert "It has had all of its --hours 0.5; to continue it, give more." in (
+        capsys.readouterr().out.splitlines()
+    )
 
 
 def test_a_resumed_run_has_the_weights_moments_and_counters_it_was_saved_with(tmp_path):

@@ -307,13 +307,19 @@ class Trainer:
         with contextlib.suppress(OSError):
             write_atomically(self.folder / "status.json", json.dumps(status).encode())
 
-    def _finished(self) -> bool:
+    def limit_reached(self) -> str:
+        """Return which option's limit the run has reached, all its parts together, if any."""
         config = self.config
-        steps_done = self.shared.steps >= config.num_global_steps
+        if self.shared.steps >= config.num_global_steps:
+            return f"--num-global-steps {config.num_global_steps:,.0f}"
         if config.hours and self.seconds >= config.hours * 3600:
-            return True
-        episodes_done = 0 < self.config.max_episodes <= self.episodes
-        return steps_done or episodes_done or (self.config.until_solved and self.solved)
+            return f"--hours {config.hours:g}"
+        if 0 < config.max_episodes <= self.episodes:
+            return f"--max-episodes {config.max_episodes:,}"
+        return ""
+
+    def _finished(self) -> bool:
+        return bool(self.limit_reached()) or (self.config.until_solved and self.solved)
 
     def _start_all(self, children: Children) -> None:
         if self.config.ray:
