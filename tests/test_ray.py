@@ -36,6 +36,8 @@ pytestmark = [
 TOKEN = secrets.token_hex(32)
 WITHIN = 240.0
 """Seconds that anything may take: a new process imports PyTorch, on a machine that is busy."""
+IDLE = 2.0
+"""Seconds without any computing after which a worker counts as waiting for an answer."""
 SOON = 30.0
 """Seconds after a loss within which training goes on, on a machine of its own."""
 
@@ -77,6 +79,19 @@ class Run:
             assert time.monotonic() - begun < WITHIN, self.notices()
             time.sleep(0.1)
         return time.monotonic() - begun
+
+    def wait_until_idle(self, processes: set[int]) -> None:
+        """Wait until none of some processes has computed anything for a while."""
+        before, since = -1.0, time.monotonic()
+
+        def idle() -> bool:
+            nonlocal before, since
+            now = sum(map(computed, processes))
+            if now > before:
+                before, since = now, time.monotonic()
+            return time.monotonic() - since > IDLE
+
+        self.wait(idle)
 
     def goes_on(self) -> float:
         """Wait until more was learned than what may be under way now; return the seconds."""
@@ -140,6 +155,22 @@ def alive(number: int) -> bool:
         return False
 
 
+def computed(number: int) -> float:
+    """Return the seconds that the main thread of a process, which plays and learns, computed."""
+    fields = Path(f"/proc/{number}/task/{number}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def stopped(number: int) -> Iterator[None]:
+    """Let a process stand still for a while."""
+    os.kill(number, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(number, signal.SIGCONT)
+
+
 def living_nodes() -> set[str]:
     """Return the nodes of the cluster to which this process is connected."""
     import ray
@@ -201,8 +232,15 @@ def test_a_run_uses_nodes_that_join_and_survives_all_that_can_be_lost(cluster):
         run.wait(lambda: "another one takes its place" in run.notices())
         run.wait(lambda: len(workers_of(run)) == 3)
 
-        remover = threading.Thread(target=cluster.remove_node, args=(second, False))
-        remover.start()
+        players = actors("Worker")
+        earlier = sum(map(computed, players))
+        run.goes_on()
+        assert sum(map(computed, players)) > earlier
+        with stopped(process_of("Parameters")):  # so that all wait for an answer to their push
+            run.wait_until_idle(actors("Worker"))
+            remover = threading.Thread(target=cluster.remove_node, args=(second, False))
+            remover.start()
+            run.wait(lambda: len(actors("Worker")) == 1)
         assert run.goes_on() < SOON * busy()
         remover.join()
         run.wait(lambda: len(run.head.crew) == 1)
