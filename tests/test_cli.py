@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as serialize
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mario_a3c import cli
 from mario_a3c.checkpoint import read_tensors, save_agent, to_bytes
@@ -266,6 +267,14 @@ def test_a_run_tells_which_limit_it_has_reached(tmp_path, limit, had):
     trainer.seconds, trainer.episodes = had.get("seconds", 0.0), had.get("episodes", 0)
     trainer.shared.counters[0, STEPS] = had.get("steps", 0)
     assert trainer.limit_reached().replace(",", "") == " ".join(limit)
+
+
+def test_what_a_run_has_learned_last_is_evaluated_before_it_ends(tmp_path):
+    words = ("--env-name", "CartPole-v1", "--num-global-steps", "3000", "--eval-interval", "1000")
+    folders = ("--log-path", str(tmp_path), "--saved-path", str(tmp_path / "agents"))
+    assert main([*words, *folders, "--run-name", "run"]) == 0
+    evaluations = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("evaluation/score")
+    assert evaluations[-1].step >= 3000
 
 
 def test_a_run_that_is_resumed_after_its_time_says_so(tmp_path, capsys):

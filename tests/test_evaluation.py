@@ -1,5 +1,6 @@
 """What an evaluation writes down of the run that it belongs to."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,19 @@ from mario_a3c.training.ancestry import ancestors_of_its_children
 from mario_a3c.training.best import BestAgent, SoFar
 from mario_a3c.training.evaluate import Evaluator, evaluate
 from mario_a3c.training.evaluation import Evaluation
+from mario_a3c.training.shared import FINISH, FINISH_AND_LOOK
 from mario_a3c.training.trainer import Trainer
 from tests.alone import spec_of, task_config
 
 EARLIER = 1000.0
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Leave other tests the threads that an evaluation does without."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def best_agent(
@@ -38,11 +48,7 @@ def best_agent(
         trainer.shared.stop[0] = len(reports) == evaluations
 
     arguments = (*trainer._evaluation_arguments(), SimpleNamespace(send=take))
-    threads = torch.get_num_threads()
-    try:
-        evaluate(*arguments)
-    finally:
-        torch.set_num_threads(threads)
+    evaluate(*arguments)
     return load_agent(folder / "best.safetensors").metadata
 
 
@@ -101,6 +107,19 @@ def test_an_agent_tells_its_settings_but_nothing_of_the_machine_it_was_trained_o
     assert (config["env_name"], config["seed"]) == ("CartPole-v1", 7)
     assert config["load_from"] == "other.safetensors"
     assert not any("here" in value for value in config.values() if isinstance(value, str))
+
+
+@pytest.mark.parametrize(("stop", "evaluations"), [(FINISH, 0), (FINISH_AND_LOOK, 1)])
+def test_the_evaluation_of_a_run_that_is_over_looks_once_more_if_it_is_asked_to(
+    tmp_path, stop, evaluations
+):
+    config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5)
+    trainer = Trainer(config, spec_of(config), tmp_path)
+    trainer.shared.stop[0] = stop
+    reports: list[object] = []
+    arguments = (*trainer._evaluation_arguments(), SimpleNamespace(send=reports.append))
+    evaluate(*arguments)
+    assert len(reports) == evaluations
 
 
 def kept_of(monkeypatch, folder: Path, finished: list[int], evaluations: int) -> tuple[float, int]:

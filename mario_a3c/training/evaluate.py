@@ -136,7 +136,7 @@ def evaluate(
     so_far: SoFar,
     connection: Connection,
 ) -> None:
-    """Evaluate again and again until the run stops.
+    """Evaluate again and again until the run stops, and if it is asked for once more then.
 
     Args:
         config: the run.
@@ -157,10 +157,11 @@ def evaluate(
     evaluator: Evaluator | None = None
     faults = Patience(MOST_FAULTS)
     best, good_ones = BestAgent(folder, config, so_far), 0
-    while not shared.stopping:
+    steps = -1
+    while not shared.stopping or (shared.last_look and shared.steps != steps):
+        steps = shared.steps
         try:
             evaluator = evaluator or Evaluator(config, spec, seed, inside)
-            steps = shared.steps
             evaluator.pull(shared)
             evaluation = evaluator.play(steps)
             evaluation = best.judge(evaluation, evaluator)

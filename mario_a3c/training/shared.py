@@ -14,6 +14,8 @@ from torch import Tensor
 STEPS, UPDATES, DROPPED, FAULTS = range(4)
 """Columns of `Shared.counters`."""
 COLUMNS = 4
+FINISH, FINISH_AND_LOOK = 1, 2
+"""Values of `Shared.stop`."""
 
 
 @dataclass
@@ -26,7 +28,8 @@ class Shared:
         counters: ``int64 [workers + 1, 4]``: agent steps, updates, updates that were dropped
             because of numbers that are not finite, and faults of the environment, of each worker
             and last of the evaluation, which counts nothing but faults.
-        stop: ``int64 [1]``, 1 once everybody is to finish.
+        stop: ``int64 [1]``, `FINISH` once everybody is to finish, and `FINISH_AND_LOOK` if the
+            evaluation is to look at what was learned last before it does.
         statistics: ``float64 [workers, 3, K + 1]``, what each worker counted of K quantities of
             the observations and, last, of discounted returns (`mario_a3c.learning.normalization`).
         mastered: ``float64 [workers, N]``, how often each worker's recent episodes finished with
@@ -103,3 +106,8 @@ class Shared:
     def stopping(self) -> bool:
         """Whether everybody is to finish."""
         return bool(self.stop[0])
+
+    @property
+    def last_look(self) -> bool:
+        """Whether the evaluation is to look at what was learned last."""
+        return int(self.stop[0]) == FINISH_AND_LOOK

@@ -39,13 +39,14 @@ from mario_a3c.training.resume import (
     save_state,
     set_aside,
 )
-from mario_a3c.training.shared import COLUMNS, FAULTS, STEPS, Shared
+from mario_a3c.training.shared import COLUMNS, FAULTS, FINISH, FINISH_AND_LOOK, STEPS, Shared
 from mario_a3c.training.worker import WorkerReport, train_in_memory
 
 CURVE_INTERVAL = 5.0
-GRACE, PATIENCE = 5.0, 60.0
-"""Seconds that children get to finish: the evaluation, and all in a run that is interrupted;
-and the workers of a run that has done its steps, whose last update belongs to it."""
+GRACE, PATIENCE, LAST_LOOK = 5.0, 60.0, 120.0
+"""Seconds that children get to finish: all in a run that is interrupted; the workers of a run that
+has done its steps, whose last update belongs to it; and the evaluation, which then looks at what
+was learned last."""
 EVALUATION = "evaluation"
 MOST_EPISODES, MOST_SPAWNED = 2**63, 2**40
 """Fewer than so many a state may claim; seeds are made of the processes that were spawned."""
@@ -258,11 +259,15 @@ class Trainer:
                 f"Ending: the processes get {GRACE:g} s to finish; a second signal ends them now."
             )
         in_time = not interruption and self._finished()
-        self.shared.stop[0] = 1
-        children.stop(
-            patience=lambda name: PATIENCE if in_time and name != EVALUATION else GRACE,
-            hurry=lambda: interruption.insisted,
-        )
+        look = in_time and not self.solved
+        self.shared.stop[0] = FINISH_AND_LOOK if look else FINISH
+
+        def patience(name: str) -> float:
+            if name == EVALUATION:
+                return LAST_LOOK if look and not interruption else GRACE
+            return PATIENCE if in_time else GRACE
+
+        children.stop(patience, hurry=lambda: interruption.insisted)
         with contextlib.suppress(OSError):
             remove_temporaries(self.folder)
 
