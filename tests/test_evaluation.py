@@ -179,7 +179,7 @@ def test_a_best_agent_plays_again_with_the_weights_it_was_kept_with(tmp_path):
         played.append(again)
         return evaluation
 
-    worse = Evaluation(2, episode(completed=False), sampled, 0.0, good=False)
+    worse = Evaluation(2, episode(completed=False), [episode(completed=False)], 0.0, good=False)
     best.judge(worse, SimpleNamespace(play_again=play_again))
     assert all(map(torch.equal, played[0].parameters(), weights))
 
@@ -192,6 +192,16 @@ def test_whether_an_evaluation_was_good_is_not_said_anew_when_it_is_played_again
     monkeypatch.setattr(evaluator, "play", lambda _steps, _model: second)
     both = evaluator.play_again(first)
     assert (both.good, both.completion_rate, both.seconds) == (True, 0.5, 3.0)
+
+
+def test_an_agent_that_hardly_fails_is_better_than_one_that_knows_a_single_sequence():
+    def score(greedy: bool, finished: int) -> float:
+        sampled = [episode(completed=index < finished) for index in range(10)]
+        return Evaluation(1, episode(completed=greedy), sampled, 0.0, good=False).score
+
+    assert score(greedy=False, finished=8) > score(greedy=True, finished=7)
+    assert score(greedy=True, finished=1) > score(greedy=False, finished=7)
+    assert score(greedy=True, finished=9) > score(greedy=False, finished=8)
 
 
 def episode(completed: bool) -> Episode:
