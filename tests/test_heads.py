@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from importlib.util import find_spec
@@ -442,3 +444,41 @@ def test_where_no_cluster_is_a_run_is_refused_at_once_and_leaves_no_folder(
         "machine as docs/cluster.md tells, and give the address that ray start prints.\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_on_nodes_in_namespaces_is_waited_for_when_it_is_told_to_end(number):
+    command = """
+import signal, sys
+def end(number, _):
+    print("ending", flush=True)
+    sys.stdin.readline()
+    print("saved", flush=True)
+    sys.exit(128 + number)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end)
+print("begun", flush=True)
+signal.pause()
+"""
+    program = (
+        f"from benchmarks.ray_nodes import *; sys.exit(run([sys.executable, '-c', {command!r}]))"
+    )
+    runner = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert runner.stdin is not None
+    assert runner.stdout is not None
+    assert runner.stdout.readline() == "begun\n"
+    if number == signal.SIGINT:
+        os.killpg(runner.pid, number)  # as a terminal does
+    else:
+        runner.send_signal(number)
+    assert runner.stdout.readline() == "ending\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        runner.wait(1.0)
+    assert runner.communicate("\n", timeout=60)[0] == "saved\n"
+    assert runner.returncode == 128 + number
