@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -430,6 +431,17 @@ def test_a_game_that_hangs_counts_as_a_fault_of_the_environment(monkeypatch):
     assert "its environment hung" in look.reports[0].text
 
 
+def refused(tmp_path: Path, address: str, reason: str, *words: str) -> str:
+    """Return what a run that asks for a cluster is to say there, which leaves no folder."""
+    where = ["--log-path", str(tmp_path / "logs"), "--saved-path", str(tmp_path), *words]
+    assert main(["--ray", address, *where]) == 2
+    assert not list(tmp_path.iterdir())
+    return (
+        f"train.py: --ray {address} is not possible ({reason}); start Ray on this machine as "
+        "docs/cluster.md tells, and give the address that ray start prints.\n"
+    )
+
+
 @pytest.mark.parametrize("stages", [[], ["--stages", "1-1"]])
 def test_where_no_cluster_is_a_run_is_refused_at_once_and_leaves_no_folder(
     monkeypatch, capsys, tmp_path, stages
@@ -437,13 +449,34 @@ def test_where_no_cluster_is_a_run_is_refused_at_once_and_leaves_no_folder(
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # which would be set for good
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    words = ["--log-path", str(tmp_path / "logs"), "--saved-path", str(tmp_path), *stages]
-    assert main(["--ray", address, *words]) == 2
-    assert capsys.readouterr().err == (
-        f"train.py: --ray {address} is not possible (Connection refused); start Ray on this "
-        "machine as docs/cluster.md tells, and give the address that ray start prints.\n"
-    )
-    assert not list(tmp_path.iterdir())
+    expected = refused(tmp_path, address, "Connection refused", *stages)
+    assert capsys.readouterr().err == expected
+
+
+def test_a_port_that_is_none_is_refused_with_the_last_one(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    expected = refused(tmp_path, "127.0.0.1:99999", "99999 is no port: they end at 65535")
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b""])
+def test_where_something_else_than_ray_answers_a_run_is_refused_at_once(
+    monkeypatch, capsys, tmp_path, answer
+):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+
+    def serve() -> None:
+        line, _ = server.accept()
+        with line:
+            line.recv(100)
+            line.sendall(answer)
+
+    with socket.create_server(("", 0)) as server:
+        server.settimeout(60)
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        expected = refused(tmp_path, address, "something else than Ray answers there")
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -23,6 +23,10 @@ from mario_a3c.training.shared import Shared
 LOCAL = "local"
 REACH = 5.0
 """Seconds in which a cluster's head answers; Ray itself would go on trying for many minutes."""
+FRAME, SETTINGS = 9, b"\4"
+"""Bytes of the head of an HTTP/2 frame, and what is the fourth of them in one with settings."""
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + SETTINGS + bytes(5)
+"""With which a client of HTTP/2 begins, and so of Ray; the answer begins with settings too."""
 
 START = (
     "start Ray on this machine as docs/cluster.md tells, and give the address that ray start prints"
@@ -89,16 +93,24 @@ def check_cluster(address: str) -> None:
 
 
 def _reach(address: str) -> bool:
-    """Return whether something answers at an address; False if it is none to ask at.
+    """Return whether Ray answers at an address; False if it is none to ask at.
 
     Raises:
-        OSError: nothing does.
+        OSError: nothing answers, or something else does.
+        ValueError: the port is none.
     """
     place = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
     host, _, port = place.rpartition("://")[2].rpartition(":")
-    if not (host and port.isdecimal() and int(port) < 2**16):
-        return False  # Ray knows at once what becomes of it
-    socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    if not (host and port.isdecimal()):
+        return False
+    if int(port) >= 2**16:
+        raise ValueError(f"{port} is no port: they end at {2**16 - 1}")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH) as line:
+        line.sendall(GREETING)
+        with line.makefile("rb") as answer:
+            frame = answer.read(FRAME)
+    if frame[3:4] != SETTINGS:
+        raise ConnectionError("something else than Ray answers there")
     return True
 
 
