@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +20,7 @@ import pytest
 import torch
 
 from mario_a3c.cli import main
+from mario_a3c.cluster import child
 from mario_a3c.cluster.stage_turn import StageTurn
 from mario_a3c.faults import RunError
 from mario_a3c.learning.optim import make_state
@@ -431,15 +434,33 @@ def test_a_game_that_hangs_counts_as_a_fault_of_the_environment(monkeypatch):
     assert "its environment hung" in look.reports[0].text
 
 
-def refused(tmp_path: Path, address: str, reason: str, *words: str) -> str:
+START = "start Ray on this machine as docs/cluster.md tells, and give the address that ray start "
+
+
+def refused(
+    tmp_path: Path, address: str, reason: str, *words: str, advice: str = START + "prints"
+) -> str:
     """Return what a run that asks for a cluster is to say there, which leaves no folder."""
     where = ["--log-path", str(tmp_path / "logs"), "--saved-path", str(tmp_path), *words]
     assert main(["--ray", address, *where]) == 2
     assert not list(tmp_path.iterdir())
-    return (
-        f"train.py: --ray {address} is not possible ({reason}); start Ray on this machine as "
-        "docs/cluster.md tells, and give the address that ray start prints.\n"
-    )
+    return f"train.py: --ray {address} is not possible ({reason}); {advice}.\n"
+
+
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Take one connection and answer so what is said first; yields the address."""
+
+    def serve() -> None:
+        line, _ = server.accept()
+        with line:
+            line.recv(100)
+            line.sendall(answer)
+
+    with socket.create_server(("", 0)) as server:
+        server.settimeout(60)
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("stages", [[], ["--stages", "1-1"]])
@@ -464,19 +485,39 @@ def test_where_something_else_than_ray_answers_a_run_is_refused_at_once(
     monkeypatch, capsys, tmp_path, answer
 ):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-
-    def serve() -> None:
-        line, _ = server.accept()
-        with line:
-            line.recv(100)
-            line.sendall(answer)
-
-    with socket.create_server(("", 0)) as server:
-        server.settimeout(60)
-        threading.Thread(target=serve, daemon=True).start()
-        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with answering(answer) as address:
         expected = refused(tmp_path, address, "something else than Ray answers there")
     assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "advice"),
+    [
+        ("token", child.TOKEN),
+        ("disabled", child.NO_TOKEN),
+    ],
+)
+def test_a_token_is_asked_about_once_and_refused_with_what_to_do(
+    monkeypatch, capsys, tmp_path, mode, advice
+):
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    asked = []
+
+    def ask(address: str) -> None:
+        asked.append(address)
+        raise AuthenticationError("Another token. Long advice.")
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "ab" * 32)
+    monkeypatch.setattr(ray._raylet, "GcsClient", ask)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("It asks again and again."))
+    with answering(bytes(3) + b"\4" + bytes(5)) as address:
+        expected = refused(tmp_path, address, "Another token", advice=advice)
+    assert capsys.readouterr().err == expected
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -330,7 +330,7 @@ def test_a_run_whose_head_was_lost_is_resumed_on_another_cluster(token, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_with_another_token_is_refused_for_it_and_leaves_no_folder(cluster, tmp_path):
+def test_a_run_with_another_token_is_refused_for_it_at_once_and_leaves_no_folder(cluster, tmp_path):
     run = TrainRun(
         tmp_path, "--ray", cluster.address, environment={"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     )
@@ -338,6 +338,7 @@ def test_a_run_with_another_token_is_refused_for_it_and_leaves_no_folder(cluster
         run.end()
         assert run.process.returncode == 2
         assert "the token is missing here, or is not the cluster's" in run.output
+        assert len(run.lines) <= 2  # ours, and what Ray says of the one question
         assert not run.folder.exists()
     finally:
         run.clear()

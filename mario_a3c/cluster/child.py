@@ -35,6 +35,7 @@ TOKEN = (
     "the token is missing here, or is not the cluster's: copy ~/.ray/auth_token from the head to "
     "the same place on this machine, or set RAY_AUTH_TOKEN to what it holds"
 )
+NO_TOKEN = "the cluster asks for a token: take RAY_AUTH_MODE=disabled out of the environment"
 
 
 def run_cluster(
@@ -92,18 +93,25 @@ def check_cluster(address: str) -> None:
             pass
 
 
-def _reach(address: str) -> bool:
-    """Return whether Ray answers at an address; False if it is none to ask at.
+def _reach(address: str) -> None:
+    """Ask once at an address whether Ray is there and lets us in, before Ray asks again and again.
+
+    Of ``auto``, where this machine is part of no cluster, Ray itself says so at once.
 
     Raises:
         OSError: nothing answers, or something else does.
-        ValueError: the port is none.
+        ValueError: it is no address.
+        AuthenticationError: the token is missing, or another one.
     """
-    place = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
-    host, _, port = place.rpartition("://")[2].rpartition(":")
-    if not (host and port.isdecimal()):
-        return False
-    if int(port) >= 2**16:
+    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+    from ray._private.services import canonicalize_bootstrap_address
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    place = canonicalize_bootstrap_address(address)
+    if place is None:
+        return
+    host, _, port = place.rpartition(":")
+    if not (port.isdecimal() and int(port) < 2**16):
         raise ValueError(f"{port} is no port: they end at {2**16 - 1}")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH) as line:
         line.sendall(GREETING)
@@ -111,7 +119,8 @@ def _reach(address: str) -> bool:
             frame = answer.read(FRAME)
     if frame[3:4] != SETTINGS:
         raise ConnectionError("something else than Ray answers there")
-    return True
+    ensure_token_if_auth_enabled(create_token_if_missing=False)  # without one, the next would abort
+    GcsClient(address=place)
 
 
 @contextmanager
@@ -138,16 +147,15 @@ def connect(address: str) -> Iterator[None]:
 
     options = {"include_dashboard": False} if address == LOCAL else {}
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    reached = False
     try:
-        reached = _reach(address)
+        _reach(address)
         ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         text = reason(error).strip().splitlines() or [type(error).__name__]
         hint = START
-        # Of a wrong token Ray only says that it could not connect.
-        if isinstance(error, AuthenticationError) or (reached and isinstance(error, OSError)):
-            hint = TOKEN
+        if isinstance(error, AuthenticationError):
+            hint = NO_TOKEN if os.environ["RAY_AUTH_MODE"] == "disabled" else TOKEN
+            text = text[0].split(". ")  # the rest is advice, and ours is shorter
         raise RunError(
             f"--ray {address} is not possible ({text[0].rstrip('.')}); {hint}"
         ) from error
