@@ -352,6 +352,55 @@ def test_a_worker_that_cannot_go_on_ends_the_run_only_where_no_other_machine_is_
         crews.go_on(1)
 
 
+@pytest.mark.parametrize(
+    ("left", "last"),
+    [
+        (["a", "b"], "worker 1 on host-b died: ProcessError; another one takes its place."),
+        (["a"], "worker 1 was lost with its machine, host-b."),
+    ],
+)
+def test_a_worker_that_does_not_answer_is_judged_only_when_ray_knows_what_became_of_it(
+    monkeypatch, left, last
+):
+    from ray.exceptions import ActorUnavailableError, RayActorError
+
+    crews = Crews(monkeypatch, node("a", 1), node("b", 1))
+    unknown = ActorUnavailableError("RpcError", None)
+    crews.ends["b" * 56] = unknown
+    crews.crew.fill()
+    told = len(crews.said)
+    crews.near.errors["__ray_ready__"] = unknown
+    crews.go_on(5)
+    assert crews.said[told:] == ["worker 1 on host-b does not answer."]
+    assert crews.retired == []
+    crews.near.errors["__ray_ready__"] = RayActorError(error_msg="ProcessError")
+    crews.nodes = [node(name, 1) for name in left]
+    crews.crew.check()  # asks again
+    crews.crew.check()
+    assert crews.retired == [1]
+    assert crews.said[told + 1 :] == [last]
+
+
+def test_a_worker_to_which_the_way_was_broken_goes_on(monkeypatch):
+    from ray.exceptions import ActorUnavailableError
+
+    crews = Crews(monkeypatch, node("a", 1))
+    crews.ends["a" * 56] = ActorUnavailableError("RpcError", None)
+    crews.crew.fill()
+    crews.near.silent.add("__ray_ready__")
+    crews.go_on(5)
+    assert crews.on("a" * 56) == 1
+    assert crews.retired == []
+
+
+def test_a_machine_that_leaves_the_cluster_is_named_once(monkeypatch):
+    crews = Crews(monkeypatch, node("a", 1), node("b", 1, free=0))
+    crews.go_on(1)
+    crews.nodes = crews.nodes[:1]
+    crews.go_on(3)
+    assert crews.said == ["worker 0 starts on host-a.", "host-b has left the cluster."]
+
+
 def task_error(cause: Exception) -> Exception:
     """Return what Ray raises when a task has raised something."""
     from ray.exceptions import RayTaskError
@@ -366,11 +415,11 @@ def test_workers_are_started_only_on_cores_that_nobody_uses_and_waiting_is_told_
     for nodes, placed, said in (
         ([node("h", 0)], 0, [none]),
         ([node("h", 0)], 0, [none]),
-        ([node("a", 4, free=0)], 0, [none, busy]),
-        ([node("a", 4, free=1)], 1, [none, busy, "worker 0 starts on host-a."]),
-        ([node("a", 4, free=0)], 1, [none, busy, "worker 0 starts on host-a."]),
+        ([node("h", 0), node("a", 4, free=0)], 0, [none, busy]),
+        ([node("h", 0), node("a", 4, free=1)], 1, [none, busy, "worker 0 starts on host-a."]),
+        ([node("h", 0), node("a", 4, free=0)], 1, [none, busy, "worker 0 starts on host-a."]),
         (
-            [node("a", 4, free=3)],
+            [node("h", 0), node("a", 4, free=3)],
             4,
             [none, busy, *(f"worker {n} starts on host-a." for n in range(4))],
         ),
