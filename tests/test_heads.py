@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -256,7 +258,8 @@ def test_what_a_turn_left_whose_process_was_killed_is_removed_by_the_next(turns)
     assert second.exists()
 
 
-def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_retired(monkeypatch):
+def lost_parameters(monkeypatch: pytest.MonkeyPatch, sent: list[Any]) -> Any:
+    """Return the head of a run whose parameters are lost; they would start in this process."""
     from ray.exceptions import RayActorError
 
     from mario_a3c.cluster import head
@@ -265,7 +268,7 @@ def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_ret
     config = small_config()
     weights = torch.ones(5)
     shared = Shared.begin(weights, make_state(config.optimizer, weights), 1)
-    near, sent = NearRay(), list[Any]()
+    near = NearRay()
 
     def start(address: object, *words: Any) -> NearActor:
         return NearActor(near, Parameters(*words), {})
@@ -275,13 +278,61 @@ def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_ret
 
     monkeypatch.setattr(head, "ray", near)
     monkeypatch.setattr(head, "start_parameters", start)
+    monkeypatch.setattr(head, "check_head", lambda: None)
     one = head.Head(config, cast(Any, None), shared, 1, cast(Any, Connection))
     one.crew._retire(3)
     one._actor.made.look = lambda: (_ for _ in ()).throw(RayActorError)
+    return one
+
+
+def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_retired(monkeypatch):
+    sent = list[Any]()
+    one = lost_parameters(monkeypatch, sent)
     one._level()
     assert "begin again as of step 0" in sent[0].text
     assert one._actor.made.join(3).stop
     assert not one._actor.made.join(4).stop
+
+
+def test_parameters_that_were_lost_with_the_head_of_the_cluster_end_the_run(monkeypatch):
+    from mario_a3c.cluster import head
+
+    def check_head() -> None:
+        raise RunError("Ray's head was lost")
+
+    one = lost_parameters(monkeypatch, [])
+    monkeypatch.setattr(head, "check_head", check_head)
+    with pytest.raises(RunError, match="Ray's head was lost"):
+        one._level()
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_head_that_does_not_answer_is_lost_only_when_it_stays_away(monkeypatch, comes_back):
+    from mario_a3c.cluster import nodes
+
+    asked = []
+
+    def greet(place: str) -> None:
+        asked.append(place)
+        if not comes_back or len(asked) < 3:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    near = SimpleNamespace(
+        get_runtime_context=lambda: SimpleNamespace(gcs_address="10.0.0.1:6379"), nodes=list
+    )
+    monkeypatch.setattr(nodes, "ray", near)
+    monkeypatch.setattr(nodes, "greet", greet)
+    monkeypatch.setattr(nodes, "RETRY", 0.0)
+    monkeypatch.setattr(nodes, "AWAY", 60.0 if comes_back else 0.0)
+    if comes_back:
+        nodes.check_head()
+        assert asked == ["10.0.0.1:6379"] * 3
+    else:
+        with pytest.raises(
+            RunError,
+            match=r"^Ray's head at 10\.0\.0\.1:6379 was lost \(Connection refused, for 0 s",
+        ):
+            nodes.living_nodes()
 
 
 class Broken:

@@ -308,14 +308,19 @@ def test_ctrl_c_ends_what_a_run_has_started_and_leaves_the_cluster_up(cluster, t
 
 
 @pytest.mark.slow
-def test_a_run_whose_head_was_lost_is_resumed_on_another_cluster(token, tmp_path):
+def test_a_run_whose_head_is_lost_ends_saved_and_is_resumed_on_another_cluster(token, tmp_path):
     with small_cluster(num_cpus=1) as first:
-        run = TrainRun(tmp_path, "--ray", first.address)
+        address = first.address
+        run = TrainRun(tmp_path, "--ray", address)
         try:
             run.until_it_trains()
+            first.remove_node(first.head_node, allow_graceful=False)
+            run.end()
         finally:
             run.clear()
-        first.remove_node(first.head_node, allow_graceful=False)
+    assert run.process.returncode == 1
+    assert f"Ray's head at {address} was lost" in run.output
+    assert "another one takes its place" not in run.output
     steps = run.saved_steps()[0]
     with small_cluster(num_cpus=1) as second:
         task = ("--env-name", "tests.broken_games:Game-v0")

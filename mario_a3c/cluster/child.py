@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from mario_a3c.checkpoint import publish
+from mario_a3c.cluster.reach import greet
 from mario_a3c.config import MOST_WORKERS, RunConfig
 from mario_a3c.faults import RunError, reason
 from mario_a3c.learning.spec import ModelSpec
@@ -21,12 +21,6 @@ from mario_a3c.training.processes import STOP_SIGNALS, Interruption
 from mario_a3c.training.shared import Shared
 
 LOCAL = "local"
-REACH = 5.0
-"""Seconds in which a cluster's head answers; Ray itself would go on trying for many minutes."""
-FRAME, SETTINGS = 9, b"\4"
-"""Bytes of the head of an HTTP/2 frame, and what is the fourth of them in one with settings."""
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + SETTINGS + bytes(5)
-"""With which a client of HTTP/2 begins, and so of Ray; the answer begins with settings too."""
 
 START = (
     "start Ray on this machine as docs/cluster.md tells, and give the address that ray start prints"
@@ -110,15 +104,7 @@ def _reach(address: str) -> None:
     place = canonicalize_bootstrap_address(address)
     if place is None:
         return
-    host, _, port = place.rpartition(":")
-    if not (port.isdecimal() and int(port) < 2**16):
-        raise ValueError(f"{port} is no port: they end at {2**16 - 1}")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH) as line:
-        line.sendall(GREETING)
-        with line.makefile("rb") as answer:
-            frame = answer.read(FRAME)
-    if frame[3:4] != SETTINGS:
-        raise ConnectionError("something else than Ray answers there")
+    greet(place)
     ensure_token_if_auth_enabled(create_token_if_missing=False)  # without one, the next would abort
     GcsClient(address=place)
 
