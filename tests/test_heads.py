@@ -29,6 +29,7 @@ from mario_a3c.learning.optim import make_state
 from mario_a3c.training.campaign import Campaign
 from mario_a3c.training.children import MOST_DEATHS
 from mario_a3c.training.shared import FAULTS, Shared
+from mario_a3c.training.trainer import Trainer
 from tests.near_ray import NearActor, NearRay, SilenceError
 from tests.small import small_config
 
@@ -532,6 +533,16 @@ def test_a_game_that_hangs_counts_as_a_fault_of_the_environment(monkeypatch):
     look = parameters.look()
     assert look.state["counters"][FAULTS] == 1
     assert "its environment hung" in look.reports[0].text
+
+
+@pytest.mark.parametrize("there", [[], ["--ray", "local"]])
+def test_the_command_that_continues_a_run_names_its_cluster(monkeypatch, capsys, tmp_path, there):
+    monkeypatch.setattr(Trainer, "run", lambda *_: None)
+    folders = ("--log-path", str(tmp_path), "--run-name", "run", "--saved-path", str(tmp_path))
+    assert main(["--env-name", "CartPole-v1", *folders, *there]) == 0
+    again = " ".join(["--resume", str(tmp_path / "run"), *there])
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == f"The run is in {tmp_path / 'run'}; continue it with {again}."
 
 
 START = "start Ray on this machine as docs/cluster.md tells, and give the address that ray start "
