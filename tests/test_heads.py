@@ -33,7 +33,9 @@ from mario_a3c.training.trainer import Trainer
 from tests.near_ray import NearActor, NearRay, SilenceError
 from tests.small import small_config
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'")
+pytestmark = pytest.mark.skipif(
+    find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'"
+)
 
 
 def node(name: str, cores: int, free: int | None = None, gpus: float = 0.0) -> Any:

@@ -30,7 +30,7 @@ from tests.alone import spec_of, task_config
 from tests.runs import TrainRun, busy, standing
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'"),
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'"),
     pytest.mark.timeout(900),
 ]
 TOKEN = secrets.token_hex(32)
