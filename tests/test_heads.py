@@ -128,6 +128,9 @@ def turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Turns:
 @pytest.mark.parametrize("looks", [1, 2, 3])
 def test_a_campaign_that_is_interrupted_has_the_last_state_of_every_turn(turns, looks):
     turns.run(looks)
+    assert turns.said[-1] == (
+        "Ending: all turns get 70 s to be saved; a second signal ends them now."
+    )
     assert turns.states() == ["resume-2.safetensors"]
     assert turns.campaign.records[0].status == {"steps": 2}
     assert turns.published == ["best of 2"]
@@ -178,7 +181,7 @@ def test_a_campaign_waits_for_cores_that_others_use_and_says_so_once(turns):
     assert turns.shown == [set()] * 6
     turns.nodes = [node("a", 2, free=1)]
     turns.run(1)
-    assert turns.said[2:] == ["1-1-seed1 has its turn on host-a."]
+    assert turns.said[2:-1] == ["1-1-seed1 has its turn on host-a."]
 
 
 def test_a_turn_that_waits_for_a_core_is_not_lost_however_often(turns, monkeypatch):
