@@ -39,7 +39,8 @@ WITHIN = 240.0
 IDLE = 2.0
 """Seconds without any computing after which a worker counts as waiting for an answer."""
 SOON = 30.0
-"""Seconds after a loss within which training goes on, on a machine of its own."""
+"""Seconds within which a node that joins is used, and training goes on after a loss, on a machine
+of its own."""
 
 
 class Run:
@@ -223,9 +224,9 @@ def test_a_run_uses_nodes_that_join_and_survives_all_that_can_be_lost(cluster):
         shared = run.shared
         assert shared.steps == 0
         cluster.add_node(num_cpus=1)
-        run.wait(lambda: shared.updates > 0)
+        assert run.wait(lambda: shared.updates > 0) < SOON * busy()
         second = cluster.add_node(num_cpus=1)
-        run.wait(lambda: len(workers_of(run)) == 2)
+        assert run.wait(lambda: len(workers_of(run)) == 2) < SOON * busy()
 
         os.kill(process_of("Worker"), signal.SIGKILL)
         assert run.goes_on() < SOON * busy()
