@@ -8,6 +8,7 @@ every node a line with so many milliseconds each way and so many Mbit/s. Needs r
 Ray. With ``--compare SECONDS`` the command is what follows ``train.py``; it is timed on the nodes
 and with as many workers in shared memory, in turns, and the steps per second of both are printed.
 Each ``--variant="--ray-updates 1"`` is timed on the nodes as well, with these options besides.
+Ctrl-C, or SIGTERM to this process, ends the command, and then takes everything down.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 ROOT = Path(__file__).parent.parent
 NETWORK, PORT = "10.213.77", 6379
@@ -33,6 +35,7 @@ WARM_UP = 20.0
 """Seconds of learning that are not timed."""
 PATIENCE = 120.0
 """Seconds in which a cluster comes up."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _ip(*words: str) -> None:
@@ -159,6 +162,34 @@ while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
         raise SystemExit(f"ray_nodes: not all {count} nodes joined within {PATIENCE:.0f} s.")
 
 
+def run(command: Sequence[str]) -> int:
+    """Run a command to its end, and return its exit status, 128+n if signal n ended it.
+
+    It has all the time that it takes to end after Ctrl-C, which reaches it as it reaches us; a
+    SIGTERM, which does not, is passed on. After it, only taking down is left, which nothing that is
+    pressed makes faster.
+    """
+    process = subprocess.Popen(command)
+
+    def go_on_waiting(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGTERM:
+            process.terminate()
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, go_on_waiting)
+    status = process.wait()
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    return status if status >= 0 else 128 - status
+
+
+def take_down(number: int, _: FrameType | None) -> None:
+    """End, with the exit status of a signal, and take all down first, however often it comes."""
+    for each in STOP_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
 def speed(command: Sequence[str], seconds: float) -> float:
     """Train for so many seconds after a warm-up, and return the agent steps per second."""
     with tempfile.TemporaryDirectory() as folder:
@@ -215,13 +246,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns that each of the two has")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # takes all down
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, take_down)
     if arguments.compare:
         compare(arguments.command, arguments.compare, arguments)
         return
     with cluster(arguments.nodes, arguments.delay, arguments.rate) as (address, spaces):
         words = [address if word == "ADDRESS" else word for word in arguments.command]
-        raise SystemExit(subprocess.run(_inside(spaces[0], *words)).returncode)
+        raise SystemExit(run(_inside(spaces[0], *words)))
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ def _run(trainer: Trainer, interruption: Interruption) -> int:
         say(f"Solved after {trainer.shared.steps:,} steps, {trainer.seconds:,.0f} s.")
     if limit := trainer.limit_reached():
         say(f"It has had all of its {limit}; to continue it, give more.")
-    say(f"The run is in {folder}; continue it with --resume {folder}.")
+    there = f" --ray {trainer.config.ray}" if trainer.config.ray else ""
+    say(f"The run is in {folder}; continue it with --resume {folder}{there}.")
     kept = trainer.publish()
     if kept:
         say(f"Its best agent is in {kept}.")

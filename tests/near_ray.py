@@ -42,9 +42,15 @@ class NearActor:
         self._owner.calls.append(name)
         if name in self._owner.silent:
             return Answer(None)
+        if name in self._owner.errors:
+            return Answer(lambda: _raise(self._owner.errors[name]))
         if name == "__ray_ready__":
             return Answer(lambda: True)
         return Answer(lambda: getattr(self.made, name)(*words, **named))
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 class _Remote:
@@ -60,6 +66,7 @@ class NearRay:
         killed: those that were ended.
         calls: names of the methods that were called.
         silent: names of methods that do not answer.
+        errors: what methods raise, by their names.
         made: what stands for an object of a class; called with the class and its arguments.
     """
 
@@ -68,6 +75,7 @@ class NearRay:
         self.killed: list[NearActor] = []
         self.calls: list[str] = []
         self.silent: set[str] = set()
+        self.errors: dict[str, Exception] = {}
         self.made = made
 
     def remote(self, kind: type) -> Any:

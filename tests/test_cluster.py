@@ -353,8 +353,8 @@ def test_without_ray_the_option_is_refused_with_the_command_that_installs_it(
     monkeypatch.setattr(preparation, "find_spec", lambda name: None)
     assert main(["--env-name", "CartPole-v1", "--ray", "local", "--log-path", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        "train.py: --ray local needs Ray, which is not installed: run pip install '.[ray]' in the "
-        "project's folder.\n"
+        "train.py: --ray local needs Ray, which is not installed: run pip install -e '.[ray]' in "
+        "the project's folder.\n"
     )
     assert not list(tmp_path.iterdir())
 

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
 
 from mario_a3c.cli import main
+from mario_a3c.cluster import child
 from mario_a3c.cluster.stage_turn import StageTurn
 from mario_a3c.faults import RunError
 from mario_a3c.learning.optim import make_state
 from mario_a3c.training.campaign import Campaign
 from mario_a3c.training.children import MOST_DEATHS
 from mario_a3c.training.shared import FAULTS, Shared
+from mario_a3c.training.trainer import Trainer
 from tests.near_ray import NearActor, NearRay, SilenceError
 from tests.small import small_config
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'")
+pytestmark = pytest.mark.skipif(
+    find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'"
+)
 
 
 def node(name: str, cores: int, free: int | None = None, gpus: float = 0.0) -> Any:
@@ -117,6 +128,9 @@ def turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Turns:
 @pytest.mark.parametrize("looks", [1, 2, 3])
 def test_a_campaign_that_is_interrupted_has_the_last_state_of_every_turn(turns, looks):
     turns.run(looks)
+    assert turns.said[-1] == (
+        "Ending: all turns get 70 s to be saved; a second signal ends them now."
+    )
     assert turns.states() == ["resume-2.safetensors"]
     assert turns.campaign.records[0].status == {"steps": 2}
     assert turns.published == ["best of 2"]
@@ -167,7 +181,7 @@ def test_a_campaign_waits_for_cores_that_others_use_and_says_so_once(turns):
     assert turns.shown == [set()] * 6
     turns.nodes = [node("a", 2, free=1)]
     turns.run(1)
-    assert turns.said[2:] == ["1-1-seed1 has its turn on host-a."]
+    assert turns.said[2:-1] == ["1-1-seed1 has its turn on host-a."]
 
 
 def test_a_turn_that_waits_for_a_core_is_not_lost_however_often(turns, monkeypatch):
@@ -250,7 +264,8 @@ def test_what_a_turn_left_whose_process_was_killed_is_removed_by_the_next(turns)
     assert second.exists()
 
 
-def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_retired(monkeypatch):
+def lost_parameters(monkeypatch: pytest.MonkeyPatch, sent: list[Any]) -> Any:
+    """Return the head of a run whose parameters are lost; they would start in this process."""
     from ray.exceptions import RayActorError
 
     from mario_a3c.cluster import head
@@ -259,7 +274,7 @@ def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_ret
     config = small_config()
     weights = torch.ones(5)
     shared = Shared.begin(weights, make_state(config.optimizer, weights), 1)
-    near, sent = NearRay(), list[Any]()
+    near = NearRay()
 
     def start(address: object, *words: Any) -> NearActor:
         return NearActor(near, Parameters(*words), {})
@@ -269,13 +284,61 @@ def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_ret
 
     monkeypatch.setattr(head, "ray", near)
     monkeypatch.setattr(head, "start_parameters", start)
+    monkeypatch.setattr(head, "check_head", lambda: None)
     one = head.Head(config, cast(Any, None), shared, 1, cast(Any, Connection))
     one.crew._retire(3)
     one._actor.made.look = lambda: (_ for _ in ()).throw(RayActorError)
+    return one
+
+
+def test_parameters_that_were_lost_begin_again_without_the_workers_that_were_retired(monkeypatch):
+    sent = list[Any]()
+    one = lost_parameters(monkeypatch, sent)
     one._level()
     assert "begin again as of step 0" in sent[0].text
     assert one._actor.made.join(3).stop
     assert not one._actor.made.join(4).stop
+
+
+def test_parameters_that_were_lost_with_the_head_of_the_cluster_end_the_run(monkeypatch):
+    from mario_a3c.cluster import head
+
+    def check_head() -> None:
+        raise RunError("Ray's head was lost")
+
+    one = lost_parameters(monkeypatch, [])
+    monkeypatch.setattr(head, "check_head", check_head)
+    with pytest.raises(RunError, match="Ray's head was lost"):
+        one._level()
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_head_that_does_not_answer_is_lost_only_when_it_stays_away(monkeypatch, comes_back):
+    from mario_a3c.cluster import nodes
+
+    asked = []
+
+    def greet(place: str) -> None:
+        asked.append(place)
+        if not comes_back or len(asked) < 3:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    near = SimpleNamespace(
+        get_runtime_context=lambda: SimpleNamespace(gcs_address="10.0.0.1:6379"), nodes=list
+    )
+    monkeypatch.setattr(nodes, "ray", near)
+    monkeypatch.setattr(nodes, "greet", greet)
+    monkeypatch.setattr(nodes, "RETRY", 0.0)
+    monkeypatch.setattr(nodes, "AWAY", 60.0 if comes_back else 0.0)
+    if comes_back:
+        nodes.check_head()
+        assert asked == ["10.0.0.1:6379"] * 3
+    else:
+        with pytest.raises(
+            RunError,
+            match=r"^Ray's head at 10\.0\.0\.1:6379 was lost \(Connection refused, for 0 s",
+        ):
+            nodes.living_nodes()
 
 
 class Broken:
@@ -346,6 +409,55 @@ def test_a_worker_that_cannot_go_on_ends_the_run_only_where_no_other_machine_is_
         crews.go_on(1)
 
 
+@pytest.mark.parametrize(
+    ("left", "last"),
+    [
+        (["a", "b"], "worker 1 on host-b died: ProcessError; another one takes its place."),
+        (["a"], "worker 1 was lost with its machine, host-b."),
+    ],
+)
+def test_a_worker_that_does_not_answer_is_judged_only_when_ray_knows_what_became_of_it(
+    monkeypatch, left, last
+):
+    from ray.exceptions import ActorUnavailableError, RayActorError
+
+    crews = Crews(monkeypatch, node("a", 1), node("b", 1))
+    unknown = ActorUnavailableError("RpcError", None)
+    crews.ends["b" * 56] = unknown
+    crews.crew.fill()
+    told = len(crews.said)
+    crews.near.errors["__ray_ready__"] = unknown
+    crews.go_on(5)
+    assert crews.said[told:] == ["worker 1 on host-b does not answer."]
+    assert crews.retired == []
+    crews.near.errors["__ray_ready__"] = RayActorError(error_msg="ProcessError")
+    crews.nodes = [node(name, 1) for name in left]
+    crews.crew.check()  # asks again
+    crews.crew.check()
+    assert crews.retired == [1]
+    assert crews.said[told + 1 :] == [last]
+
+
+def test_a_worker_to_which_the_way_was_broken_goes_on(monkeypatch):
+    from ray.exceptions import ActorUnavailableError
+
+    crews = Crews(monkeypatch, node("a", 1))
+    crews.ends["a" * 56] = ActorUnavailableError("RpcError", None)
+    crews.crew.fill()
+    crews.near.silent.add("__ray_ready__")
+    crews.go_on(5)
+    assert crews.on("a" * 56) == 1
+    assert crews.retired == []
+
+
+def test_a_machine_that_leaves_the_cluster_is_named_once(monkeypatch):
+    crews = Crews(monkeypatch, node("a", 1), node("b", 1, free=0))
+    crews.go_on(1)
+    crews.nodes = crews.nodes[:1]
+    crews.go_on(3)
+    assert crews.said == ["worker 0 starts on host-a.", "host-b has left the cluster."]
+
+
 def task_error(cause: Exception) -> Exception:
     """Return what Ray raises when a task has raised something."""
     from ray.exceptions import RayTaskError
@@ -360,11 +472,11 @@ def test_workers_are_started_only_on_cores_that_nobody_uses_and_waiting_is_told_
     for nodes, placed, said in (
         ([node("h", 0)], 0, [none]),
         ([node("h", 0)], 0, [none]),
-        ([node("a", 4, free=0)], 0, [none, busy]),
-        ([node("a", 4, free=1)], 1, [none, busy, "worker 0 starts on host-a."]),
-        ([node("a", 4, free=0)], 1, [none, busy, "worker 0 starts on host-a."]),
+        ([node("h", 0), node("a", 4, free=0)], 0, [none, busy]),
+        ([node("h", 0), node("a", 4, free=1)], 1, [none, busy, "worker 0 starts on host-a."]),
+        ([node("h", 0), node("a", 4, free=0)], 1, [none, busy, "worker 0 starts on host-a."]),
         (
-            [node("a", 4, free=3)],
+            [node("h", 0), node("a", 4, free=3)],
             4,
             [none, busy, *(f"worker {n} starts on host-a." for n in range(4))],
         ),
@@ -428,6 +540,45 @@ def test_a_game_that_hangs_counts_as_a_fault_of_the_environment(monkeypatch):
     assert "its environment hung" in look.reports[0].text
 
 
+@pytest.mark.parametrize("there", [[], ["--ray", "local"]])
+def test_the_command_that_continues_a_run_names_its_cluster(monkeypatch, capsys, tmp_path, there):
+    monkeypatch.setattr(Trainer, "run", lambda *_: None)
+    folders = ("--log-path", str(tmp_path), "--run-name", "run", "--saved-path", str(tmp_path))
+    assert main(["--env-name", "CartPole-v1", *folders, *there]) == 0
+    again = " ".join(["--resume", str(tmp_path / "run"), *there])
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == f"The run is in {tmp_path / 'run'}; continue it with {again}."
+
+
+START = "start Ray on this machine as docs/cluster.md tells, and give the address that ray start "
+
+
+def refused(
+    tmp_path: Path, address: str, reason: str, *words: str, advice: str = START + "prints"
+) -> str:
+    """Return what a run that asks for a cluster is to say there, which leaves no folder."""
+    where = ["--log-path", str(tmp_path / "logs"), "--saved-path", str(tmp_path), *words]
+    assert main(["--ray", address, *where]) == 2
+    assert not list(tmp_path.iterdir())
+    return f"train.py: --ray {address} is not possible ({reason}); {advice}.\n"
+
+
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Take one connection and answer so what is said first; yields the address."""
+
+    def serve() -> None:
+        line, _ = server.accept()
+        with line:
+            line.recv(100)
+            line.sendall(answer)
+
+    with socket.create_server(("", 0)) as server:
+        server.settimeout(60)
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
 @pytest.mark.parametrize("stages", [[], ["--stages", "1-1"]])
 def test_where_no_cluster_is_a_run_is_refused_at_once_and_leaves_no_folder(
     monkeypatch, capsys, tmp_path, stages
@@ -435,10 +586,89 @@ def test_where_no_cluster_is_a_run_is_refused_at_once_and_leaves_no_folder(
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # which would be set for good
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    words = ["--log-path", str(tmp_path / "logs"), "--saved-path", str(tmp_path), *stages]
-    assert main(["--ray", address, *words]) == 2
-    assert capsys.readouterr().err == (
-        f"train.py: --ray {address} is not possible (Connection refused); start Ray on this "
-        "machine as docs/cluster.md tells, and give the address that ray start prints.\n"
+    expected = refused(tmp_path, address, "Connection refused", *stages)
+    assert capsys.readouterr().err == expected
+
+
+def test_a_port_that_is_none_is_refused_with_the_last_one(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    expected = refused(tmp_path, "127.0.0.1:99999", "99999 is no port: they end at 65535")
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b""])
+def test_where_something_else_than_ray_answers_a_run_is_refused_at_once(
+    monkeypatch, capsys, tmp_path, answer
+):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with answering(answer) as address:
+        expected = refused(tmp_path, address, "something else than Ray answers there")
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "advice"),
+    [
+        ("token", child.TOKEN),
+        ("disabled", child.NO_TOKEN),
+    ],
+)
+def test_a_token_is_asked_about_once_and_refused_with_what_to_do(
+    monkeypatch, capsys, tmp_path, mode, advice
+):
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    asked = []
+
+    def ask(address: str) -> None:
+        asked.append(address)
+        raise AuthenticationError("Another token. Long advice.")
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "ab" * 32)
+    monkeypatch.setattr(ray._raylet, "GcsClient", ask)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("It asks again and again."))
+    with answering(bytes(3) + b"\4" + bytes(5)) as address:
+        expected = refused(tmp_path, address, "Another token", advice=advice)
+    assert capsys.readouterr().err == expected
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_on_nodes_in_namespaces_is_waited_for_when_it_is_told_to_end(number):
+    command = """
+import signal, sys
+def end(number, _):
+    print("ending", flush=True)
+    sys.stdin.readline()
+    print("saved", flush=True)
+    sys.exit(128 + number)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end)
+print("begun", flush=True)
+signal.pause()
+"""
+    program = (
+        f"from benchmarks.ray_nodes import *; sys.exit(run([sys.executable, '-c', {command!r}]))"
     )
-    assert not list(tmp_path.iterdir())
+    runner = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert runner.stdin is not None
+    assert runner.stdout is not None
+    assert runner.stdout.readline() == "begun\n"
+    if number == signal.SIGINT:
+        os.killpg(runner.pid, number)  # as a terminal does
+    else:
+        runner.send_signal(number)
+    assert runner.stdout.readline() == "ending\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        runner.wait(1.0)
+    assert runner.communicate("\n", timeout=60)[0] == "saved\n"
+    assert runner.returncode == 128 + number

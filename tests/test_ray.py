@@ -30,7 +30,7 @@ from tests.alone import spec_of, task_config
 from tests.runs import TrainRun, busy, standing
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'"),
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'"),
     pytest.mark.timeout(900),
 ]
 TOKEN = secrets.token_hex(32)
@@ -39,7 +39,8 @@ WITHIN = 240.0
 IDLE = 2.0
 """Seconds without any computing after which a worker counts as waiting for an answer."""
 SOON = 30.0
-"""Seconds after a loss within which training goes on, on a machine of its own."""
+"""Seconds within which a node that joins is used, and training goes on after a loss, on a machine
+of its own."""
 
 
 class Run:
@@ -223,9 +224,9 @@ def test_a_run_uses_nodes_that_join_and_survives_all_that_can_be_lost(cluster):
         shared = run.shared
         assert shared.steps == 0
         cluster.add_node(num_cpus=1)
-        run.wait(lambda: shared.updates > 0)
+        assert run.wait(lambda: shared.updates > 0) < SOON * busy()
         second = cluster.add_node(num_cpus=1)
-        run.wait(lambda: len(workers_of(run)) == 2)
+        assert run.wait(lambda: len(workers_of(run)) == 2) < SOON * busy()
 
         os.kill(process_of("Worker"), signal.SIGKILL)
         assert run.goes_on() < SOON * busy()
@@ -308,14 +309,19 @@ def test_ctrl_c_ends_what_a_run_has_started_and_leaves_the_cluster_up(cluster, t
 
 
 @pytest.mark.slow
-def test_a_run_whose_head_was_lost_is_resumed_on_another_cluster(token, tmp_path):
+def test_a_run_whose_head_is_lost_ends_saved_and_is_resumed_on_another_cluster(token, tmp_path):
     with small_cluster(num_cpus=1) as first:
-        run = TrainRun(tmp_path, "--ray", first.address)
+        address = first.address
+        run = TrainRun(tmp_path, "--ray", address)
         try:
             run.until_it_trains()
+            first.remove_node(first.head_node, allow_graceful=False)
+            run.end()
         finally:
             run.clear()
-        first.remove_node(first.head_node, allow_graceful=False)
+    assert run.process.returncode == 1
+    assert f"Ray's head at {address} was lost" in run.output
+    assert "another one takes its place" not in run.output
     steps = run.saved_steps()[0]
     with small_cluster(num_cpus=1) as second:
         task = ("--env-name", "tests.broken_games:Game-v0")
@@ -330,7 +336,7 @@ def test_a_run_whose_head_was_lost_is_resumed_on_another_cluster(token, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_with_another_token_is_refused_for_it_and_leaves_no_folder(cluster, tmp_path):
+def test_a_run_with_another_token_is_refused_for_it_at_once_and_leaves_no_folder(cluster, tmp_path):
     run = TrainRun(
         tmp_path, "--ray", cluster.address, environment={"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     )
@@ -338,6 +344,7 @@ def test_a_run_with_another_token_is_refused_for_it_and_leaves_no_folder(cluster
         run.end()
         assert run.process.returncode == 2
         assert "the token is missing here, or is not the cluster's" in run.output
+        assert len(run.lines) <= 2  # ours, and what Ray says of the one question
         assert not run.folder.exists()
     finally:
         run.clear()

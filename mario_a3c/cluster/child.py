@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from mario_a3c.checkpoint import publish
+from mario_a3c.cluster.reach import greet
 from mario_a3c.config import MOST_WORKERS, RunConfig
 from mario_a3c.faults import RunError, reason
 from mario_a3c.learning.spec import ModelSpec
@@ -21,8 +21,6 @@ from mario_a3c.training.processes import STOP_SIGNALS, Interruption
 from mario_a3c.training.shared import Shared
 
 LOCAL = "local"
-REACH = 5.0
-"""Seconds in which a cluster's head answers; Ray itself would go on trying for many minutes."""
 
 START = (
     "start Ray on this machine as docs/cluster.md tells, and give the address that ray start prints"
@@ -31,6 +29,7 @@ TOKEN = (
     "the token is missing here, or is not the cluster's: copy ~/.ray/auth_token from the head to "
     "the same place on this machine, or set RAY_AUTH_TOKEN to what it holds"
 )
+NO_TOKEN = "the cluster asks for a token: take RAY_AUTH_MODE=disabled out of the environment"
 
 
 def run_cluster(
@@ -88,18 +87,26 @@ def check_cluster(address: str) -> None:
             pass
 
 
-def _reach(address: str) -> bool:
-    """Return whether something answers at an address; False if it is none to ask at.
+def _reach(address: str) -> None:
+    """Ask once at an address whether Ray is there and lets us in, before Ray asks again and again.
+
+    Of ``auto``, where this machine is part of no cluster, Ray itself says so at once.
 
     Raises:
-        OSError: nothing does.
+        OSError: nothing answers, or something else does.
+        ValueError: it is no address.
+        AuthenticationError: the token is missing, or another one.
     """
-    place = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
-    host, _, port = place.rpartition("://")[2].rpartition(":")
-    if not (host and port.isdecimal() and int(port) < 2**16):
-        return False  # Ray knows at once what becomes of it
-    socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
-    return True
+    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+    from ray._private.services import canonicalize_bootstrap_address
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    place = canonicalize_bootstrap_address(address)
+    if place is None:
+        return
+    greet(place)
+    ensure_token_if_auth_enabled(create_token_if_missing=False)  # without one, the next would abort
+    GcsClient(address=place)
 
 
 @contextmanager
@@ -126,16 +133,15 @@ def connect(address: str) -> Iterator[None]:
 
     options = {"include_dashboard": False} if address == LOCAL else {}
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    reached = False
     try:
-        reached = _reach(address)
+        _reach(address)
         ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         text = reason(error).strip().splitlines() or [type(error).__name__]
         hint = START
-        # Of a wrong token Ray only says that it could not connect.
-        if isinstance(error, AuthenticationError) or (reached and isinstance(error, OSError)):
-            hint = TOKEN
+        if isinstance(error, AuthenticationError):
+            hint = NO_TOKEN if os.environ["RAY_AUTH_MODE"] == "disabled" else TOKEN
+            text = text[0].split(". ")  # the rest is advice, and ours is shorter
         raise RunError(
             f"--ray {address} is not possible ({text[0].rstrip('.')}); {hint}"
         ) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mario_a3c.cluster.nodes import (
@@ -40,6 +40,7 @@ class _Member:
     actor: Any
     begun: Any
     done: Any
+    silent: bool = False
 
 
 class Crew:
@@ -67,6 +68,7 @@ class Crew:
         self._say, self._retire = say, retire
         self._ways = content_of_ways(config)
         self._members: list[_Member] = []
+        self._nodes: list[Node] = []
         self._started = 0
         within = seconds_that_count(config.hang_limit)
         self._minutes = within / 60
@@ -85,8 +87,14 @@ class Crew:
             time.sleep(seconds)
 
     def fill(self) -> None:
-        """Start a worker on every core that nobody uses."""
-        nodes = self._left_out.usable(living_nodes())
+        """Start a worker on every core that nobody uses, and say which machines have gone."""
+        living = living_nodes()
+        ids = {node.id for node in living}
+        for node in self._nodes:
+            if node.id not in ids:
+                self._say(f"{node.host} has left the cluster.")
+        self._nodes = living
+        nodes = self._left_out.usable(living)
         taken = Counter(member.node.id for member in self._members)
         begun = self._begun()
         coming = Counter(m.node.id for m in self._members if m.number not in begun)
@@ -138,11 +146,26 @@ class Crew:
             [member.done for member in self._members], num_returns=len(self._members), timeout=0
         )
         for member in [member for member in self._members if member.done in done]:
+            try:
+                end = _end_of(member)
+            except ActorUnavailableError:
+                self._ask_again(member)
+                continue
             self._members.remove(member)
             self._retire(member.number)
-            end = _end_of(member)
             if end is not None:
                 self._mourn(member, *end)
+
+    def _ask_again(self, member: _Member) -> None:
+        """Ask what has become of a worker that does not answer: Ray does not know it either.
+
+        Where its process or its machine is gone, Ray learns of it and says so next time. Where only
+        the way to it was broken, it goes on, and answers when it is done.
+        """
+        if not member.silent:
+            member.silent = True
+            self._say(f"worker {member.number} on {member.node.host} does not answer.")
+        member.done = member.actor.__ray_ready__.remote()
 
     def _mourn(self, member: _Member, reason: str, final: bool) -> None:
         """Say what a worker ended of, and judge by it the machine that it was on."""
@@ -184,13 +207,19 @@ class Crew:
 
 
 def _end_of(member: _Member) -> tuple[str, bool] | None:
-    """Return what a worker ended of, and whether another one would too; None if it was done."""
+    """Return what a worker ended of, and whether another one would too; None if it was done.
+
+    Raises:
+        ActorUnavailableError: that is not known yet.
+    """
     try:
         ray.get(member.done)
     except RayTaskError as error:
         if isinstance(error.cause, RunError):
             return f"cannot go on: {str(error.cause).rstrip('.')}", True
         return f"failed: {type(error.cause).__name__}: {error.cause}", False
+    except ActorUnavailableError:
+        raise
     except RayActorError as error:
         lines = str(error).strip().splitlines()
         cause = next((line for line in reversed(lines) if "Error" in line), "its process ended")

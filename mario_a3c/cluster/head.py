@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from mario_a3c.cluster.crew import Crew
+from mario_a3c.cluster.nodes import check_head
 from mario_a3c.cluster.parameters import Look
 from mario_a3c.cluster.ray_store import ANSWER, LOST, Address, start_parameters
 from mario_a3c.cluster.state import state_of, take_state
@@ -89,11 +90,16 @@ class Head:
         self._connection.send(Notice(text))
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        """Call the parameters; where they are lost, start them again first."""
+        """Call the parameters; where they are lost, start them again first.
+
+        Raises:
+            RunError: the cluster's head is lost, or they cannot be started.
+        """
         while True:
             try:
                 return ray.get(getattr(self._actor, method).remote(*arguments), timeout=ANSWER)
             except LOST:
+                check_head()
                 ray.kill(self._actor)
                 steps = self._shared.steps
                 self._say(f"The parameters were lost; they begin again as of step {steps:,}.")

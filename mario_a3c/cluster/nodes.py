@@ -10,6 +10,14 @@ from dataclasses import dataclass
 
 import ray
 
+from mario_a3c.cluster.reach import greet
+from mario_a3c.faults import RunError, reason
+
+AWAY = 30.0
+"""Seconds that a cluster's head may be away; after 60, Ray would end our process with its own."""
+RETRY = 0.5
+"""Seconds between two questions where nobody tells when the answer changes."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -30,8 +38,33 @@ class Node:
     free: int
 
 
+def check_head() -> None:
+    """Wait for the cluster's head to answer, but not as long as Ray would with all it is asked.
+
+    Raises:
+        RunError: it has not for too long.
+    """
+    place = ray.get_runtime_context().gcs_address
+    until = time.monotonic() + AWAY
+    while True:
+        try:
+            return greet(place)
+        except OSError as error:
+            if time.monotonic() > until:
+                raise RunError(
+                    f"Ray's head at {place} was lost ({reason(error)}, for {AWAY:g} s); start it "
+                    "again as docs/cluster.md tells, and go on there"
+                ) from error
+            time.sleep(RETRY)
+
+
 def living_nodes() -> list[Node]:
-    """Return the machines that the cluster has."""
+    """Return the machines that the cluster has.
+
+    Raises:
+        RunError: its head is lost.
+    """
+    check_head()
     # The one way to learn this of each machine; ray.available_resources tells the sum of all.
     available = ray._private.state.available_resources_per_node()
     nodes = []

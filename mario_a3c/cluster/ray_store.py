@@ -12,6 +12,7 @@ from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayT
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mario_a3c.cluster.link import LostError
+from mario_a3c.cluster.nodes import RETRY
 from mario_a3c.cluster.parameters import Message, Parameters, Reply
 from mario_a3c.cluster.state import State
 from mario_a3c.config import RunConfig
@@ -21,7 +22,6 @@ ANSWER = 30.0
 """Seconds in which the parameters answer, unless they are lost."""
 BIRTH = 300.0
 """Seconds in which a new process is ready, on a machine that does much else."""
-RETRY = 0.5
 LOST = (RayActorError, ObjectLostError, GetTimeoutError)
 
 

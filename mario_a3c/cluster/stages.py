@@ -182,6 +182,10 @@ class StageCrew:
         A file is in one look only: so of each turn the look under way is taken, and the last one
         after it, and no other is asked for.
         """
+        if self._turns:
+            self._say(
+                f"Ending: all turns get {ENDING:g} s to be saved; a second signal ends them now."
+            )
         until = time.monotonic() + ENDING
         lasts = []
         for turn in self._turns:

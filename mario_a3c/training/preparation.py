@@ -157,8 +157,8 @@ def check_ray(address: str) -> None:
     """Raise `ConfigError` if there is no Ray to train on, or no cluster at an address."""
     if find_spec("ray") is None:
         raise ConfigError(
-            f"--ray {address} needs Ray, which is not installed: run pip install '.[ray]' in the "
-            "project's folder."
+            f"--ray {address} needs Ray, which is not installed: run pip install -e '.[ray]' in "
+            "the project's folder."
         )
     try:
         check_cluster(address)
