@@ -190,9 +190,18 @@ def token() -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
     os.environ.update(RAY_worker_niceness="0", RAY_USAGE_STATS_ENABLED="0")
+    forget_token()
     yield
     os.environ.clear()
     os.environ.update(before)
+    forget_token()
+
+
+def forget_token() -> None:
+    """Let Ray read the token anew, which it remembers since a test that asked for a cluster."""
+    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextlib.contextmanager
