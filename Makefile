@@ -17,10 +17,10 @@ INSTALLED = $(VENV)/.installed
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 13))'
 
-# A shell function: the first Python that is new enough. A pyenv that is not on PATH is looked at
+# A shell function: the first Python that is new enough. A pyenv that only PYENV_ROOT names is looked at
 # too, and so is one whose shims lead to an older Python.
 FIND_PYTHON = find_python() { \
-	pyenv=$${PYENV_ROOT:-~/.pyenv}; \
+	pyenv=$${PYENV_ROOT:-$$(pyenv root 2>/dev/null)}; \
 	for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3 python \
 		"$$pyenv"/versions/3.13*/bin/python); do \
 		if "$$python" $(NEW_ENOUGH) >/dev/null 2>&1; then echo "$$python"; return; fi; \
