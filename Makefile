@@ -17,8 +17,8 @@ INSTALLED = $(VENV)/.installed
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 13))'
 
-# A shell function: the first Python that is new enough. A pyenv that only PYENV_ROOT names is looked at
-# too, and so is one whose shims lead to an older Python.
+# A shell function: the first Python that is new enough. A pyenv that only PYENV_ROOT names is looked
+# at too, and so is one whose shims lead to an older Python.
 FIND_PYTHON = find_python() { \
 	pyenv=$${PYENV_ROOT:-$$(pyenv root 2>/dev/null)}; \
 	for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3 python \

@@ -180,7 +180,7 @@ def test_a_best_agent_plays_again_with_the_weights_it_was_kept_with(tmp_path):
         return evaluation
 
     worse = Evaluation(2, episode(completed=False), [episode(completed=False)], 0.0, good=False)
-    best.judge(worse, SimpleNamespace(play_again=play_again))
+    best.judge(worse, SimpleNamespace(play_again=play_again))  # type: ignore[arg-type]
     assert all(map(torch.equal, played[0].parameters(), weights))
 
 

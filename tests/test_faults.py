@@ -335,7 +335,6 @@ def test_an_evaluation_goes_on_when_the_disk_is_full_and_says_what_was_not_writt
     first, second, evaluation = pipe.sent
     assert first.text == "The best agent could not be saved: No space left on device."
     assert second.text.startswith("No video could be written: ")
-    assert not evaluation.kept
     assert evaluation.video == ""
 
 

@@ -6,12 +6,15 @@ import copy
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mario_a3c.checkpoint import save_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.training.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from mario_a3c.training.evaluate import Evaluator
 
 BEST = "best.safetensors"
 """Its file, in the run's folder."""
@@ -38,11 +41,27 @@ class SoFar:
     ancestors: list[dict[str, Any]]
 
 
-class Plays(Protocol):
-    """Plays with the weights of an evaluation once more; see `Evaluator`."""
+@dataclass
+class _Kept:
+    """The best agent that this process has found.
 
-    def play_again(self, evaluation: Evaluation, model: ActorCritic | None = None) -> Evaluation:
-        """Return the evaluation with what was sampled now added to it."""
+    Attributes:
+        model: a copy of it.
+        metadata: what its file tells of how it was made.
+        evaluation: all that it has played.
+        saved: whether its file tells all of that.
+    """
+
+    model: ActorCritic
+    metadata: dict[str, Any]
+    evaluation: Evaluation
+    saved: bool = False
+
+    @property
+    def may_be_lucky(self) -> bool:
+        """Whether its completions may be luck, because it has not played enough."""
+        evaluation = self.evaluation
+        return evaluation.completion_rate > 0 and len(evaluation.sampled) < ENOUGH
 
 
 class BestAgent:
@@ -63,48 +82,39 @@ class BestAgent:
         """
         self._path = folder / BEST
         self._config, self._so_far = config, so_far
-        self._score = so_far.best_score
-        self._evaluation: Evaluation | None = None
-        """Of the best agent, if this process has found it."""
-        self._model: ActorCritic | None = None
-        self._metadata: dict[str, Any] = {}
-        self._saved = True
+        self._kept: _Kept | None = None
 
-    def judge(self, evaluation: Evaluation, evaluator: Plays) -> Evaluation:
+    @property
+    def score(self) -> float:
+        """Of the best agent, by all that it has played."""
+        return self._kept.evaluation.score if self._kept else self._so_far.best_score
+
+    def judge(self, evaluation: Evaluation, evaluator: Evaluator) -> Evaluation:
         """Let the better one play again where luck may have decided; return the new evaluation."""
-        best, more = self._evaluation, 0.0
-        if best and evaluation.score < self._score and self._may_be_lucky(best):
-            self._evaluation = evaluator.play_again(best, self._model)
-            self._score, self._saved = self._evaluation.score, False
-            more = self._evaluation.seconds - best.seconds
-        if evaluation.score >= self._score and evaluation.completion_rate:
+        kept, more = self._kept, 0.0
+        if kept and evaluation.score < self.score and kept.may_be_lucky:
+            before = kept.evaluation.seconds
+            kept.evaluation, kept.saved = evaluator.play_again(kept.evaluation, kept.model), False
+            more = kept.evaluation.seconds - before
+        if evaluation.score >= self.score and evaluation.completion_rate:
             evaluation = evaluator.play_again(evaluation)
         return replace(evaluation, seconds=evaluation.seconds + more)
 
-    def keep(self, evaluation: Evaluation, model: ActorCritic) -> Evaluation:
-        """Save the weights that were evaluated if they are the best; return whether they are.
+    def keep(self, evaluation: Evaluation, model: ActorCritic) -> None:
+        """Save the weights that were evaluated if they are the best, or what the best played since.
 
         Raises:
             CheckpointError: they cannot be saved.
             OSError: the disk is full or not writable; what stood there is intact.
         """
-        if evaluation.score >= self._score:  # of equals the newer one, which has learned more
-            model, metadata = copy.deepcopy(model), self._told(evaluation)
-            self._save(model, metadata, evaluation)
-            self._score, self._evaluation, self._model = evaluation.score, evaluation, model
-            self._metadata, self._saved = metadata, True
-            return replace(evaluation, kept=True)
-        if not self._saved and self._model and self._evaluation:
-            self._save(self._model, self._metadata, self._evaluation)
-            self._saved = True
-        return evaluation
-
-    def _save(self, model: ActorCritic, metadata: dict[str, Any], evaluation: Evaluation) -> None:
-        save_agent(self._path, model, {**metadata, "evaluation": evaluation.to_dict()})
-
-    @staticmethod
-    def _may_be_lucky(best: Evaluation) -> bool:
-        return best.completion_rate > 0 and len(best.sampled) < ENOUGH
+        kept = self._kept
+        if evaluation.score >= self.score:  # of equals the newer one, which has learned more
+            kept = _Kept(copy.deepcopy(model), self._told(evaluation), evaluation)
+        if kept and not kept.saved:
+            metadata = {**kept.metadata, "evaluation": kept.evaluation.to_dict()}
+            save_agent(self._path, kept.model, metadata)
+            kept.saved = True
+        self._kept = kept
 
     def _told(self, evaluation: Evaluation) -> dict[str, Any]:
         """Return what the agent's file tells of how it was made."""

@@ -176,7 +176,7 @@ def evaluate(
         faults.succeeded()
         good_ones = good_ones + 1 if evaluation.good else 0
         try:
-            evaluation = best.keep(evaluation, evaluator.model)
+            best.keep(evaluation, evaluator.model)
         except (CheckpointError, OSError) as error:
             connection.send(Notice(f"The best agent could not be saved: {reason(error)}."))
         played = time.monotonic()

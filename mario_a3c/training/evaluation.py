@@ -24,7 +24,6 @@ class Evaluation:
         seconds: how long it took.
         good: whether it meets the criterion for a solved task.
         video: file name of the recording, if there is one.
-        kept: whether its weights were saved as the run's best agent.
         all_greedy: whether ``sampled`` are greedy episodes too, of other games.
     """
 
@@ -34,7 +33,6 @@ class Evaluation:
     seconds: float
     good: bool
     video: str = ""
-    kept: bool = False
     all_greedy: bool = False
 
     @property
