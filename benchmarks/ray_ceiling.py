@@ -175,7 +175,8 @@ def measure(counts: list[int], seconds: float, cluster: str) -> dict[str, Any]:
     if cluster:
         ray.init(address=cluster, log_to_driver=False)
     else:
-        ray.init(num_cpus=max(counts), include_dashboard=False, log_to_driver=False)
+        # "local", because without it Ray would join whichever cluster was last started here.
+        ray.init("local", num_cpus=max(counts), include_dashboard=False, log_to_driver=False)
     here = ray.get_runtime_context()
     on_head = NodeAffinitySchedulingStrategy(here.get_node_id(), soft=False)
     namespace = here.namespace
