@@ -26,6 +26,7 @@ def test_cartpole_is_balanced(tmp_path):
     assert mean_score(config, model, episodes=50) >= 120  # chance is 22
 
 
+@pytest.mark.slow
 def test_the_pendulum_is_swung_up(tmp_path):
     # Smaller steps towards the end: else a seed, or the last bit of a sum, decides how it ends.
     steps = 45_000

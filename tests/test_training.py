@@ -15,7 +15,7 @@ from mario_a3c.playing.video import read_video
 from mario_a3c.search.ways import NUM_SEARCHES
 from mario_a3c.training.shared import STEPS, UPDATES
 from tests.disks import break_disk, disk_that_may_break, fill, small_disk
-from tests.mario import needs_native, on_both_engines, recorded
+from tests.mario import needs_native, recorded
 from tests.pipes import read_by_somebody
 from tests.runs import VECTORS, TrainRun
 
@@ -218,7 +218,10 @@ def test_one_worker_and_one_seed_give_the_same_weights_to_the_last_bit(start, tm
         assert torch.equal(value, second[name]), name
 
 
-@on_both_engines
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param("native", marks=needs_native), pytest.param("nes-py", marks=pytest.mark.slow)],
+)
 def test_so_it_is_with_mario_along_given_ways(start, tmp_path, engine):
     ways = tmp_path / "ways"
     ways.mkdir()
