@@ -9,7 +9,8 @@ Fake workers on a Ray of this machine, or on the nodes of a cluster, push change
 Mario's network as fast as they can; ``--measure`` notes in docs/ray_ceiling.json how many were
 taken a second, and the processor time that the actor needs for each. ``--draw`` lets 1 to 256
 workers push to such an actor in a simulation of events, over networks of several speeds, and draws
-agent steps a second and staleness.
+agent steps a second and staleness, with dots for what real workers came to (``--seen-speed``,
+``--seen-staleness``: `ray_nodes.py --compare`, and the curve ``train/staleness`` of a run).
 A worker's own speed is ``--steps-per-second``; what it does between two pushes is what `StoreLink`
 does.
 """
@@ -129,7 +130,7 @@ def held_up(work: float, service: float, wire: float, most: int) -> int:
     return most
 
 
-def measure(counts: list[int], seconds: float, cluster: str) -> dict[str, Any]:
+def measure(counts: list[int], seconds: float, cluster: str, half: bool = True) -> dict[str, Any]:
     """Push as fast as fake workers can, and return what was seen.
 
     Args:
@@ -137,6 +138,7 @@ def measure(counts: list[int], seconds: float, cluster: str) -> dict[str, Any]:
         seconds: for each of these.
         cluster: address of a running one, on whose other nodes the workers are, or "" for a
             Ray of this machine.
+        half: whether vectors cross in half precision.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -149,7 +151,7 @@ def measure(counts: list[int], seconds: float, cluster: str) -> dict[str, Any]:
     from mario_a3c.training.trainer import Trainer
 
     _, settings = settings_for(RunConfig())
-    config = RunConfig(**settings)
+    config = RunConfig(**settings, ray_half=half)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, network_for(config), Path(folder))
     state = state_of(trainer.shared)
@@ -164,7 +166,7 @@ def measure(counts: list[int], seconds: float, cluster: str) -> dict[str, Any]:
             store = RayStore(address)
             first = store.join(number)
             counts = first.counters * 0, first.statistics * 0, first.mastered
-            change = pack(torch.randn(len(first.weights.values)) * 1e-4)
+            change = pack(torch.randn(len(first.weights.values)) * 1e-4, half)
             count = 0
             while time.time() < until:
                 message = Message(first.session, *counts, change=change, updates=24, version=count)
@@ -198,11 +200,26 @@ def measure(counts: list[int], seconds: float, cluster: str) -> dict[str, Any]:
         for handle in (actor, *pushers):
             ray.kill(handle)
     ray.shutdown()
-    return {"bytes": 2 * len(state["weights"]), "rows": rows}
+    return {"bytes": (2 if half else 4) * len(state["weights"]), "rows": rows}
 
 
-def draw(measured: dict[str, Any], rate: float, steps: int, output: Path) -> None:
-    """Simulate 1 to 256 workers, draw what they come to, and print from where on they wait."""
+def draw(
+    measured: dict[str, Any],
+    rate: float,
+    steps: int,
+    output: Path,
+    seen: tuple[list[list[float]], list[list[float]]] = ([], []),
+) -> None:
+    """Simulate 1 to 256 workers, draw what they come to, and print from where on they wait.
+
+    Args:
+        measured: what `measure` returned.
+        rate: agent steps a second of one worker.
+        steps: of a rollout.
+        output: the picture.
+        seen: numbers of real workers and their steps a second, and numbers of real workers and
+            their staleness: drawn as dots.
+    """
     mpl.use("agg")
     from matplotlib import pyplot
 
@@ -223,6 +240,9 @@ def draw(measured: dict[str, Any], rate: float, steps: int, output: Path) -> Non
             slow = (n for n, s, i in zip(COUNTS, speeds, ideal, strict=True) if s < ENOUGH * i)
             least = held_up(work, service, wire, next(slow, 0))
             print(f"{label}: held up from {least} workers on" if least else f"{label}: never")
+    for axes, dots in zip((speed, stale), seen, strict=True):
+        for dot in dots:
+            axes.plot(*dot, "ko", label="measured" if dot is dots[0] else None)
     for axes, title in ((speed, "agent steps a second"), (stale, "staleness, updates")):
         axes.set(xscale="log", yscale="log", xlabel="workers", title=title)
         axes.set_xticks(COUNTS, [str(count) for count in COUNTS])
@@ -243,15 +263,20 @@ def main() -> int:
     parser.add_argument("--address", default="", help="of a running cluster, to measure there")
     parser.add_argument("--steps-per-second", type=float, default=900.0, help="of one worker")
     parser.add_argument("--steps-per-push", type=int, default=2048)
+    parser.add_argument("--half", action=argparse.BooleanOptionalAction, default=True)
+    dot: dict[str, Any] = {"nargs": 2, "type": float, "action": "append", "default": []}
+    parser.add_argument("--seen-speed", metavar=("WORKERS", "STEPS_PER_SECOND"), **dot)
+    parser.add_argument("--seen-staleness", metavar=("WORKERS", "UPDATES"), **dot)
     parser.add_argument("--record", type=Path, default=Path("docs/ray_ceiling.json"))
     parser.add_argument("--image", type=Path, default=Path("docs/images/ray.png"))
     arguments = parser.parse_args()
     if arguments.measure:
-        found = measure(arguments.workers, arguments.seconds, arguments.address)
+        found = measure(arguments.workers, arguments.seconds, arguments.address, arguments.half)
         arguments.record.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     if arguments.draw:
         found = json.loads(arguments.record.read_text("utf-8"))
-        draw(found, arguments.steps_per_second, arguments.steps_per_push, arguments.image)
+        seen = arguments.seen_speed, arguments.seen_staleness
+        draw(found, arguments.steps_per_second, arguments.steps_per_push, arguments.image, seen)
     return 0
 
 

@@ -208,7 +208,8 @@ class RunConfig:
     """Updates that a worker on a cluster makes on its own before it pushes what they changed; 0 for
     those of a rollout, and 1 pushes every gradient into the shared optimizer."""
     ray_ahead: int = 1
-    """Pushes that a worker on a cluster has under way while it goes on with older weights."""
+    """Pushes that a worker on a cluster has under way while it goes on with older weights; of
+    changes that it makes on its own (--ray-updates other than 1) at most one."""
     ray_half: bool = True
     """Send weights and gradients over the network in half precision."""
 

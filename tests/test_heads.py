@@ -244,11 +244,21 @@ def test_the_agent_that_stages_start_from_is_sent_along(monkeypatch, tmp_path, w
 
 def test_a_file_that_vanishes_while_a_turn_is_looked_at_is_passed_over(turns, monkeypatch):
     turns.crew._fill(1.0)
-    found = Path.rglob
+    turn = turns.near.actors[0].made
+    there = {"resume-1.safetensors", "status.json", "best.safetensors"}
+    found, read = Path.rglob, Path.read_bytes
     monkeypatch.setattr(Path, "rglob", lambda path, what: [path / "gone", *found(path, what)])
-    monkeypatch.setattr(Path, "is_file", lambda path: True)
-    look = turns.near.actors[0].made.look()
-    assert look.names == {"resume-1.safetensors", "status.json", "best.safetensors"}
+    assert turn.look().names == there
+
+    def vanish(path: Path) -> bytes:
+        if path.name == "status.json":
+            path.unlink()
+        return read(path)
+
+    (turn._folder / "status.json").write_bytes(b"newer")
+    (turn._folder / "best.safetensors").write_bytes(b"newer")
+    monkeypatch.setattr(Path, "read_bytes", vanish)
+    assert turn.look().files == {"best.safetensors": b"newer"}
 
 
 def test_what_a_turn_left_whose_process_was_killed_is_removed_by_the_next(turns):
@@ -590,9 +600,12 @@ def test_where_no_cluster_is_a_run_is_refused_at_once_and_leaves_no_folder(
     assert capsys.readouterr().err == expected
 
 
-def test_a_port_that_is_none_is_refused_with_the_last_one(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize(("port", "named"), [("99999", "99999"), ("0", "0"), ("", "nothing")])
+def test_a_port_that_is_none_is_refused_with_those_that_are(
+    monkeypatch, capsys, tmp_path, port, named
+):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    expected = refused(tmp_path, "127.0.0.1:99999", "99999 is no port: they end at 65535")
+    expected = refused(tmp_path, f"127.0.0.1:{port}", f"{named} is no port: they are 1 to 65535")
     assert capsys.readouterr().err == expected
 
 
@@ -634,6 +647,27 @@ def test_a_token_is_asked_about_once_and_refused_with_what_to_do(
         expected = refused(tmp_path, address, "Another token", advice=advice)
     assert capsys.readouterr().err == expected
     assert len(asked) == 1
+
+
+def test_a_cluster_with_other_versions_is_refused_with_both(monkeypatch, capsys, tmp_path):
+    import ray
+
+    def init(*_: object, **__: object) -> None:
+        # Of ray/_private/utils.py, check_version_info.
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.59.0\n    Python: 3.13.0\n"
+            "This process on 10.0.0.2 was started with:\n    Ray: 2.60.0\n    Python: 3.13.0\n"
+        )
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setattr(child, "_reach", lambda address: None)
+    monkeypatch.setattr(ray, "init", init)
+    said = (
+        "Version mismatch: The cluster was started with: Ray: 2.59.0 Python: 3.13.0 "
+        "This process on 10.0.0.2 was started with: Ray: 2.60.0 Python: 3.13.0"
+    )
+    expected = refused(tmp_path, "10.0.0.1:6379", said, advice=child.VERSIONS)
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

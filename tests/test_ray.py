@@ -24,6 +24,7 @@ from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.optim import make_state
 from mario_a3c.training.campaign import Campaign
+from mario_a3c.training.resume import states
 from mario_a3c.training.shared import Shared
 from mario_a3c.training.worker import WorkerReport
 from tests.alone import spec_of, task_config
@@ -43,6 +44,11 @@ SOON = 30.0
 of its own."""
 
 
+LARGE = (512, 512)
+"""Layers with which a push is half a megabyte: Ray sends what is below 0.1 MB with the call itself,
+and the pushes of Mario's network, 2.4 MB, through its store of objects, from node to node."""
+
+
 class Run:
     """A run on a cluster, without the trainer: its head in a thread of this process."""
 
@@ -56,6 +62,7 @@ class Run:
         self.config, self.sent = config, list[Any]()
         self.shared = Shared.begin(weights, state, 1, 4, config.noop_max)
         self.failure: Exception | None = None
+        self.most = 0, 0
         self.head = Head(config, spec, self.shared, 1, self)  # type: ignore[arg-type]
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -78,6 +85,7 @@ class Run:
         while not condition():
             assert self.failure is None, self.failure
             assert time.monotonic() - begun < WITHIN, self.notices()
+            self.nothing_is_uncounted()
             time.sleep(0.1)
         return time.monotonic() - begun
 
@@ -98,6 +106,15 @@ class Run:
         """Wait until more was learned than what may be under way now; return the seconds."""
         updates, steps = self.shared.updates, self.shared.steps
         return self.wait(lambda: self.shared.updates > updates + 50 and self.shared.steps > steps)
+
+    def nothing_is_uncounted(self) -> None:
+        """Fail if the run has fewer steps or updates than before, which it may only have when the
+        parameters begin again."""
+        now = self.shared.steps, self.shared.updates
+        if "they begin again" not in self.notices():
+            assert now[0] >= self.most[0], (now, self.most)
+            assert now[1] >= self.most[1], (now, self.most)
+        self.most = now
 
     def check(self) -> None:
         """Fail unless all that was learned and counted is sound."""
@@ -128,6 +145,16 @@ def actors(*names: str) -> set[int]:
             if fits and TOKEN in (folder / "environ").read_text():
                 found.add(int(folder.name))
     return found
+
+
+def with_token() -> set[int]:
+    """Return all processes that were started with this test's token, and live."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and TOKEN in (folder / "environ").read_text():
+                found.add(int(folder.name))
+    return found - {os.getpid()}
 
 
 def process_of(actor: str) -> int:
@@ -179,9 +206,20 @@ def living_nodes() -> set[str]:
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
+def on_head(cluster: Any, actor: str) -> bool:
+    """Return whether the process of an actor's class is on the cluster's head."""
+    raylet = cluster.head_node.all_processes["raylet"][0].process
+    return process_of(actor) in family(raylet.pid)
+
+
 def workers_of(run: Run) -> set[int]:
     """Return the numbers of all workers that have reported a rollout."""
     return {report.worker for report in run.sent if isinstance(report, WorkerReport)}
+
+
+def steps_of(folder: Path) -> int:
+    """Return the steps of a run's newest state, 0 without one."""
+    return max((int(state.stem.removeprefix("resume-")) for state in states(folder)), default=0)
 
 
 @pytest.fixture(scope="module")
@@ -228,9 +266,13 @@ def cluster(token: None) -> Iterator[Any]:
 
 @pytest.mark.slow
 def test_a_run_uses_nodes_that_join_and_survives_all_that_can_be_lost(cluster):
-    config = task_config("CartPole-v1", ray="there", num_processes=8, num_global_steps=1e9)
+    config = task_config(
+        "CartPole-v1", ray="there", num_processes=8, num_global_steps=1e9, hidden=LARGE
+    )
     with Run(config) as run:
         shared = run.shared
+        assert 2 * len(shared.weights) > 5e5
+        assert on_head(cluster, "Parameters")
         assert shared.steps == 0
         cluster.add_node(num_cpus=1)
         assert run.wait(lambda: shared.updates > 0) < SOON * busy()
@@ -253,19 +295,23 @@ def test_a_run_uses_nodes_that_join_and_survives_all_that_can_be_lost(cluster):
             run.wait(lambda: len(actors("Worker")) == 1)
         assert run.goes_on() < SOON * busy()
         remover.join()
-        run.wait(lambda: len(run.head.crew) == 1)
+        run.wait(lambda: "has left the cluster" in run.notices())
+        assert "they begin again" not in run.notices()
 
         killed = time.monotonic()
         os.kill(process_of("Parameters"), signal.SIGKILL)
         run.wait(lambda: "they begin again as of step" in run.notices())
         run.goes_on()
         assert time.monotonic() - killed < SOON * busy()
+        assert on_head(cluster, "Parameters")
     run.check()
 
 
 @pytest.mark.slow
 def test_a_node_that_freezes_is_given_up_and_training_goes_on_before_and_after(cluster):
-    config = task_config("CartPole-v1", ray="there", num_processes=2, num_global_steps=1e9)
+    config = task_config(
+        "CartPole-v1", ray="there", num_processes=2, num_global_steps=1e9, hidden=LARGE
+    )
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     with Run(config) as run:
@@ -315,6 +361,41 @@ def test_ctrl_c_ends_what_a_run_has_started_and_leaves_the_cluster_up(cluster, t
         run.clear()
     assert ray.get(guest.answer.remote()) == "still here"
     assert living_nodes() == nodes
+
+
+@pytest.mark.slow
+def test_a_run_with_a_small_ray_of_its_own_trains_and_ctrl_c_leaves_nothing_of_it(token, tmp_path):
+    others = with_token()
+    run = TrainRun(tmp_path, "--ray", "local")
+    try:
+        run.until_it_trains()
+        assert with_token() - others
+        run.end(signal.SIGINT)
+        assert run.process.returncode == 128 + signal.SIGINT
+        assert run.saved_steps()[0] > 0
+        run.until(lambda: with_token() <= others)
+    finally:
+        run.clear()
+
+
+@pytest.mark.slow
+def test_a_campaign_on_a_cluster_has_its_turns_there_and_ctrl_c_saves_them(cluster, tmp_path):
+    cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1)
+    options = ("--engine", "nes-py", "--lstm-size", "8", "--ray", cluster.address)
+    run = TrainRun(tmp_path, "--stages", "1-1,1-2", *options, game="")
+    try:
+        for key in ("1-1-seed1", "1-2-seed1"):
+            run.until(partial(steps_of, run.folder / key), WITHIN)
+        assert not run.ended, run.output
+        run.end(signal.SIGINT)
+        assert run.process.returncode == 128 + signal.SIGINT
+        run.until(lambda: not actors("StageTurn"))
+    finally:
+        run.clear()
+    for key in ("1-1-seed1", "1-2-seed1"):
+        assert f"{key} has its turn on" in run.output
+        assert steps_of(run.folder / key) > 0
 
 
 @pytest.mark.slow

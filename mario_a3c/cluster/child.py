@@ -29,6 +29,8 @@ TOKEN = (
     "the token is missing here, or is not the cluster's: copy ~/.ray/auth_token from the head to "
     "the same place on this machine, or set RAY_AUTH_TOKEN to what it holds"
 )
+VERSIONS = "install the same Ray and the same Python here and there"
+"""Ray itself names them."""
 NO_TOKEN = "the cluster asks for a token: take RAY_AUTH_MODE=disabled out of the environment"
 
 
@@ -139,7 +141,9 @@ def connect(address: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         text = reason(error).strip().splitlines() or [type(error).__name__]
         hint = START
-        if isinstance(error, AuthenticationError):
+        if text[0].startswith("Version mismatch"):
+            hint, text = VERSIONS, [" ".join(line.strip() for line in text)]
+        elif isinstance(error, AuthenticationError):
             hint = NO_TOKEN if os.environ["RAY_AUTH_MODE"] == "disabled" else TOKEN
             text = text[0].split(". ")  # the rest is advice, and ours is shorter
         raise RunError(

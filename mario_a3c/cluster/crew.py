@@ -75,10 +75,6 @@ class Crew:
         self._left_out = LeftOut(MOST_DEATHS, within)
         self._waiting = Waiting(say)
 
-    def __len__(self) -> int:
-        """How many workers there are."""
-        return len(self._members)
-
     def wait(self, seconds: float) -> None:
         """Wait so long, or until something has become of a worker."""
         if self._members:

@@ -20,8 +20,8 @@ def greet(place: str) -> None:
         ValueError: the port is none.
     """
     host, _, port = place.rpartition(":")
-    if not (port.isdecimal() and int(port) < 2**16):
-        raise ValueError(f"{port} is no port: they end at {2**16 - 1}")
+    if not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise ValueError(f"{port or 'nothing'} is no port: they are 1 to {2**16 - 1}")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH) as line:
         line.sendall(GREETING)
         with line.makefile("rb") as answer:
