@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import secrets
 import signal
@@ -448,6 +449,24 @@ def test_a_run_ends_when_its_steps_are_done(cluster):
     assert run.failure is None
     rollouts = len([report for report in run.sent if isinstance(report, WorkerReport)])
     assert run.shared.steps == rollouts * config.num_local_steps * config.num_games >= 1000
+
+
+@pytest.mark.slow
+def test_workers_share_the_gpu_that_their_node_says_it_has(cluster):
+    import ray
+
+    def free() -> float:
+        return ray.available_resources().get("GPU", 0.0)
+
+    for node in list(cluster.worker_nodes):  # of other tests
+        cluster.remove_node(node)
+    cluster.add_node(num_cpus=2, num_gpus=1)
+    config = task_config("CartPole-v1", ray="there", num_processes=2, num_global_steps=1e9)
+    with Run(dataclasses.replace(config, device="auto")) as run:
+        run.wait(lambda: len(workers_of(run)) == 2)
+        run.wait(lambda: free() == 0.0)
+    run.wait(lambda: free() == 1.0)
+    run.check()
 
 
 @pytest.mark.slow
