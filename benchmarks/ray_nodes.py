@@ -35,7 +35,7 @@ NETWORK, PORT = "10.213.77", 6379
 PREFIX = "a3c"
 WARM_UP = 20.0
 """Seconds of learning that are not timed."""
-LEAST = 1.0
+BETWEEN = 1.0
 """Seconds between two readings of a run's steps."""
 PATIENCE = 120.0
 """Seconds in which a cluster comes up."""
@@ -209,7 +209,7 @@ def speed(command: Sequence[str], seconds: float) -> float:
             begun, _ = learned(process, Path(folder) / "run", 1)
             now = begun
             while now < begun + WARM_UP + seconds:
-                now, steps = learned(process, Path(folder) / "run", now + LEAST)
+                now, steps = learned(process, Path(folder) / "run", now + BETWEEN)
                 if now >= begun + WARM_UP:
                     seen[now] = steps
         finally:

@@ -171,7 +171,7 @@ class TrainRun:
 
     def saved_steps(self) -> list[int]:
         """Return the steps of the resume states, the newest first."""
-        return [int(path.stem.partition("-")[2]) for path in states(self.folder)]
+        return saved_steps(self.folder)
 
     def clear(self) -> None:
         """End whatever is left."""
@@ -181,6 +181,11 @@ class TrainRun:
             except ProcessLookupError:
                 continue
         self.process.wait()
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """Return the steps of the resume states in a folder, the newest first."""
+    return [int(path.stem.partition("-")[2]) for path in states(folder)]
 
 
 def become_ordinary(terminal: int | None) -> None:

@@ -25,11 +25,10 @@ from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.optim import make_state
 from mario_a3c.training.campaign import Campaign
-from mario_a3c.training.resume import states
 from mario_a3c.training.shared import Shared
 from mario_a3c.training.worker import WorkerReport
 from tests.alone import spec_of, task_config
-from tests.runs import TrainRun, busy, standing
+from tests.runs import TrainRun, busy, saved_steps, standing
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'"),
@@ -136,26 +135,21 @@ class Run:
         assert not self.thread.is_alive()
 
 
-def actors(*names: str) -> set[int]:
-    """Return the processes of actors of some classes on this test's clusters."""
+def with_token(*titles: str) -> set[int]:
+    """Return the processes that were started with this test's token, of some titles or all."""
     found = set()
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             title = (folder / "cmdline").read_text() if folder.name.isdigit() else ""
-            fits = title.startswith(tuple(f"ray::{name}" for name in names))
-            if fits and TOKEN in (folder / "environ").read_text():
-                found.add(int(folder.name))
-    return found
-
-
-def with_token() -> set[int]:
-    """Return all processes that were started with this test's token, and live."""
-    found = set()
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if folder.name.isdigit() and TOKEN in (folder / "environ").read_text():
+            fits = title.startswith(titles or "")
+            if fits and title and TOKEN in (folder / "environ").read_text():
                 found.add(int(folder.name))
     return found - {os.getpid()}
+
+
+def actors(*names: str) -> set[int]:
+    """Return the processes of actors of some classes on this test's clusters."""
+    return with_token(*(f"ray::{name}" for name in names))
 
 
 def process_of(actor: str) -> int:
@@ -218,9 +212,10 @@ def workers_of(run: Run) -> set[int]:
     return {report.worker for report in run.sent if isinstance(report, WorkerReport)}
 
 
-def steps_of(folder: Path) -> int:
-    """Return the steps of a run's newest state, 0 without one."""
-    return max((int(state.stem.removeprefix("resume-")) for state in states(folder)), default=0)
+def remove_nodes(cluster: Any) -> None:
+    """Remove all nodes but the head, which other tests may have left."""
+    for node in list(cluster.worker_nodes):
+        cluster.remove_node(node)
 
 
 @pytest.fixture(scope="module")
@@ -385,18 +380,18 @@ def test_a_campaign_on_a_cluster_has_its_turns_there_and_ctrl_c_saves_them(clust
     cluster.add_node(num_cpus=1)
     options = ("--engine", "nes-py", "--lstm-size", "8", "--ray", cluster.address)
     run = TrainRun(tmp_path, "--stages", "1-1,1-2", *options, game="")
+    folders = [run.folder / "1-1-seed1", run.folder / "1-2-seed1"]
     try:
-        for key in ("1-1-seed1", "1-2-seed1"):
-            run.until(partial(steps_of, run.folder / key), WITHIN)
+        run.until(lambda: all(any(saved_steps(folder)) for folder in folders), WITHIN)
         assert not run.ended, run.output
         run.end(signal.SIGINT)
         assert run.process.returncode == 128 + signal.SIGINT
         run.until(lambda: not actors("StageTurn"))
     finally:
         run.clear()
-    for key in ("1-1-seed1", "1-2-seed1"):
-        assert f"{key} has its turn on" in run.output
-        assert steps_of(run.folder / key) > 0
+    for folder in folders:
+        assert f"{folder.name} has its turn on" in run.output
+        assert saved_steps(folder)[0] > 0
 
 
 @pytest.mark.slow
@@ -458,8 +453,7 @@ def test_workers_share_the_gpu_that_their_node_says_it_has(cluster):
     def free() -> float:
         return ray.available_resources().get("GPU", 0.0)
 
-    for node in list(cluster.worker_nodes):  # of other tests
-        cluster.remove_node(node)
+    remove_nodes(cluster)
     cluster.add_node(num_cpus=2, num_gpus=1)
     config = task_config("CartPole-v1", ray="there", num_processes=2, num_global_steps=1e9)
     with Run(dataclasses.replace(config, device="auto")) as run:
@@ -482,8 +476,7 @@ def test_a_worker_that_cannot_go_on_ends_the_run_with_its_own_message(cluster):
 def test_stages_have_their_turns_at_once_and_a_lost_one_goes_on_elsewhere(cluster, tmp_path):
     from mario_a3c.cluster.stages import StageCrew
 
-    for node in list(cluster.worker_nodes):  # of other tests
-        cluster.remove_node(node)
+    remove_nodes(cluster)
     nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
     options = ["--lstm-size", "8", "--engine", "nes-py", "--save-interval", "5"]
     campaign = Campaign(tmp_path, [(1, 1), (1, 2)], range(1, 2), options)
@@ -518,5 +511,4 @@ def test_stages_have_their_turns_at_once_and_a_lost_one_goes_on_elsewhere(cluste
     assert "Continuing" in campaign.log(record).read_text()
     assert all(record.status["steps"] > 0 for record in campaign.records)
     assert not list(tmp_path.glob("*-again"))
-    for node in list(cluster.worker_nodes):
-        cluster.remove_node(node)
+    remove_nodes(cluster)

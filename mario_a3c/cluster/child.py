@@ -29,9 +29,8 @@ TOKEN = (
     "the token is missing here, or is not the cluster's: copy ~/.ray/auth_token from the head to "
     "the same place on this machine, or set RAY_AUTH_TOKEN to what it holds"
 )
-VERSIONS = "install the same Ray and the same Python here and there"
-"""Ray itself names them."""
 NO_TOKEN = "the cluster asks for a token: take RAY_AUTH_MODE=disabled out of the environment"
+VERSIONS = "install the same Ray and the same Python here and there"
 
 
 def run_cluster(
