@@ -4,8 +4,9 @@
 
 starts a head without cores and two nodes with one core each, runs the command at the head with the
 cluster's address for ADDRESS, and takes everything down again. ``--delay 5 --rate 1000`` gives
-every node a line with so many milliseconds each way and so many Mbit/s. Needs root, iproute2 and
-Ray. With ``--compare SECONDS`` the command is what follows ``train.py``; it is timed on the nodes
+every node a line with so many milliseconds each way and so many Mbit/s. ``--shut`` shuts all ports
+of the machines but those that docs/cluster.md names (needs nftables). Needs root, iproute2 and Ray.
+With ``--compare SECONDS`` the command is what follows ``train.py``; it is timed on the nodes
 and with as many workers in shared memory, in turns, and the steps per second of both are printed.
 Each ``--variant="--ray-updates 1"`` is timed on the nodes as well, with these options besides.
 Ctrl-C, or SIGTERM to this process, ends the command, and then takes everything down.
@@ -33,6 +34,28 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 NETWORK, PORT = "10.213.77", 6379
 PREFIX = "a3c"
+PORTS = {
+    "--node-manager-port": 6380,
+    "--object-manager-port": 6381,
+    "--min-worker-port": 10002,
+    "--max-worker-port": 10999,
+}
+"""What docs/cluster.md has every machine listen on, and the head on `PORT` besides."""
+WALL = f"""
+table inet wall {{
+    chain input {{
+        type filter hook input priority 0; policy drop;
+        iif lo accept
+        ct state established,related accept
+        tcp dport {PORT} accept
+        tcp dport {PORTS["--node-manager-port"]} accept
+        tcp dport {PORTS["--object-manager-port"]} accept
+        tcp dport {PORTS["--min-worker-port"]}-{PORTS["--max-worker-port"]} accept
+        counter
+    }}
+}}
+"""
+"""A firewall, for nftables, that lets others reach these ports and no others."""
 WARM_UP = 20.0
 """Seconds of learning that are not timed."""
 BETWEEN = 1.0
@@ -51,7 +74,7 @@ def _inside(space: str, *words: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def namespaces(nodes: int, delay: float, rate: float) -> Iterator[list[str]]:
+def namespaces(nodes: int, delay: float, rate: float, shut: bool) -> Iterator[list[str]]:
     """Make a namespace for the head, with a bridge, and one for each node, on a line to it."""
     spaces = [f"{PREFIX}{os.getpid()}-{number}" for number in range(nodes + 1)]
     head = spaces[0]
@@ -61,6 +84,8 @@ def namespaces(nodes: int, delay: float, rate: float) -> Iterator[list[str]]:
             _ip("netns", "add", space)
             made.append(space)
             _ip("-n", space, "link", "set", "lo", "up")
+            if shut:
+                subprocess.run(_inside(space, "nft", "-f", "-"), input=WALL.encode(), check=True)
             if space == head:
                 _ip("-n", head, "link", "add", "bridge", "type", "bridge")
                 _ip("-n", head, "link", "set", "bridge", "up")
@@ -83,7 +108,9 @@ def namespaces(nodes: int, delay: float, rate: float) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def cluster(nodes: int, delay: float = 0.0, rate: float = 0.0) -> Iterator[tuple[str, list[str]]]:
+def cluster(
+    nodes: int, delay: float = 0.0, rate: float = 0.0, shut: bool = False
+) -> Iterator[tuple[str, list[str]]]:
     """Run a cluster; yields its address and the namespaces, the head's first.
 
     Each node is a process group of its own, and ends when we do.
@@ -93,7 +120,7 @@ def cluster(nodes: int, delay: float = 0.0, rate: float = 0.0) -> Iterator[tuple
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     address = f"{NETWORK}.1:{PORT}"
     processes: list[subprocess.Popen[bytes]] = []
-    with namespaces(nodes, delay, rate) as spaces:
+    with namespaces(nodes, delay, rate, shut) as spaces:
         try:
             for number, space in enumerate(spaces):
                 processes.append(start_node(space, number, address))
@@ -122,6 +149,7 @@ def start_node(space: str, number: int, address: str) -> subprocess.Popen[bytes]
         "--disable-usage-stats",
     ]
     words += ["--node-ip-address", f"{NETWORK}.{number + 1}"]
+    words += [str(word) for option in PORTS.items() for word in option]
     if number == 0:
         words += ["--head", "--port", str(PORT), "--num-cpus", "0", "--include-dashboard", "false"]
     else:
@@ -234,12 +262,13 @@ def compare(options: Sequence[str], seconds: float, arguments: argparse.Namespac
     train = [sys.executable, str(ROOT / "train.py"), *options, "--no-until-solved"]
     memory: list[float] = []
     nodes: dict[str, list[float]] = {variant: [] for variant in ("", *arguments.variant)}
+    lines = arguments.nodes, arguments.delay, arguments.rate, arguments.shut
     for turn in range(1, arguments.rounds + 1):
         count = str(arguments.nodes)
         memory.append(speed([*train, "--num-processes", count], seconds))
         print(f"turn {turn}, shared memory: {memory[-1]:.0f} steps/s", flush=True)
         for variant, figures in nodes.items():
-            with cluster(arguments.nodes, arguments.delay, arguments.rate) as (address, spaces):
+            with cluster(*lines) as (address, spaces):
                 command = _inside(spaces[0], *train, "--ray", address, *shlex.split(variant))
                 figures.append(speed(command, seconds))
             print(f"turn {turn}, nodes {variant}: {figures[-1]:.0f} steps/s", flush=True)
@@ -254,6 +283,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--delay", type=float, default=0.0, help="milliseconds each way")
     parser.add_argument("--rate", type=float, default=0.0, help="Mbit/s")
+    parser.add_argument("--shut", action="store_true", help="shut all ports that are not named")
     parser.add_argument("--compare", type=float, metavar="SECONDS")
     parser.add_argument("--variant", action="append", default=[], metavar="OPTIONS")
     parser.add_argument("--rounds", type=int, default=2, help="turns that each of the two has")
@@ -265,7 +295,8 @@ def main() -> None:
     if arguments.compare:
         compare(arguments.command, arguments.compare, arguments)
         return
-    with cluster(arguments.nodes, arguments.delay, arguments.rate) as (address, spaces):
+    lines = arguments.nodes, arguments.delay, arguments.rate, arguments.shut
+    with cluster(*lines) as (address, spaces):
         words = [address if word == "ADDRESS" else word for word in arguments.command]
         raise SystemExit(run(_inside(spaces[0], *words)))
 

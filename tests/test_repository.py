@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from benchmarks.ray_nodes import PORT, PORTS
 from mario_a3c.checkpoint import load_agent
 from mario_a3c.cli import parse
 from mario_a3c.config import RunConfig
@@ -120,3 +121,15 @@ def test_every_promise_names_tests_that_exist(page, least):
     there = {name for text in texts for name in re.findall(r"^ *def (test_\w+)", text, re.M)}
     assert len(named) > least
     assert named <= there
+
+
+def test_the_ports_that_a_firewall_leaves_open_are_those_of_the_page():
+    """`ray_nodes.py --shut` shows that they are enough; the page tells people to open no others."""
+    text = (ROOT / "docs" / "cluster.md").read_text("utf-8")
+    starts = re.findall(r"^ *ray start ((?:.*\\\n)*.*)$", text, re.M)
+    of_head, of_others = (
+        {option: int(port) for option, port in re.findall(r"(--\S*port) (\d+)", start)}
+        for start in starts
+    )
+    assert of_head == {"--port": PORT} | PORTS
+    assert of_others == PORTS
