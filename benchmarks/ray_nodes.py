@@ -18,8 +18,10 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,7 +77,10 @@ def _inside(space: str, *words: str) -> list[str]:
 
 @contextlib.contextmanager
 def namespaces(nodes: int, delay: float, rate: float, shut: bool) -> Iterator[list[str]]:
-    """Make a namespace for the head, with a bridge, and one for each node, on a line to it."""
+    """Make a namespace for the head, with a bridge, and one for each node, on a line to it.
+
+    With ``shut``, each has the firewall `WALL`, and what that dropped is told at the end.
+    """
     spaces = [f"{PREFIX}{os.getpid()}-{number}" for number in range(nodes + 1)]
     head = spaces[0]
     made = []
@@ -103,8 +108,17 @@ def namespaces(nodes: int, delay: float, rate: float, shut: bool) -> Iterator[li
                     subprocess.run(_inside(place, *tc), check=True)
         yield spaces
     finally:
+        if shut:
+            print("packets for other ports:", *map(dropped, made), flush=True)
         for space in made:
             _ip("netns", "delete", space)
+
+
+def dropped(space: str) -> int:
+    """Return how many packets the firewall in a namespace has dropped."""
+    listing = subprocess.run(_inside(space, "nft", "list", "ruleset"), stdout=subprocess.PIPE)
+    counted = re.search(r"counter packets (\d+)", listing.stdout.decode())
+    return int(counted[1]) if counted else 0
 
 
 @contextlib.contextmanager
@@ -113,6 +127,7 @@ def cluster(
 ) -> Iterator[tuple[str, list[str]]]:
     """Run a cluster; yields its address and the namespaces, the head's first.
 
+    The lines are those of `namespaces`.
     Each node is a process group of its own, and ends when we do.
     """
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -283,12 +298,14 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--delay", type=float, default=0.0, help="milliseconds each way")
     parser.add_argument("--rate", type=float, default=0.0, help="Mbit/s")
-    parser.add_argument("--shut", action="store_true", help="shut all ports that are not named")
+    parser.add_argument("--shut", action="store_true", help="drop packets for other ports")
     parser.add_argument("--compare", type=float, metavar="SECONDS")
     parser.add_argument("--variant", action="append", default=[], metavar="OPTIONS")
     parser.add_argument("--rounds", type=int, default=2, help="turns that each of the two has")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
+    if arguments.shut and not shutil.which("nft"):
+        parser.error("--shut needs the command nft; install nftables.")
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, take_down)

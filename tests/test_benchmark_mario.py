@@ -4,17 +4,18 @@ from mario_a3c.benchmark.mario import means_of, training_in_all, training_of
 from mario_a3c.config import RunConfig
 
 
-def stage(greedy, sampled, steps, seconds, means="reuse"):
-    """Figures of a stage's agent, as they stand in the results."""
+def stage(greedy, sampled, *runs, means="reuse"):
+    """Figures of a stage's agent, as in the results; each run is (task, steps, seconds)."""
     told = {"greedy": greedy, "sampled": sampled, "episodes": 200, "means": means}
-    return told | {"steps": steps, "seconds": seconds}
+    names = "task", "steps", "seconds"
+    return told | {"runs": [dict(zip(names, each, strict=True)) for each in runs]}
 
 
 def test_what_all_stages_took_is_added_up_and_those_that_finish_are_counted():
     results = {
-        "mario-1-1": stage(greedy=True, sampled=160, steps=1_000_000, seconds=5400),
-        "mario-1-2": stage(greedy=True, sampled=159, steps=2_000, seconds=1800),
-        "mario-1-3": stage(greedy=False, sampled=200, steps=0, seconds=0),
+        "mario-1-1": stage(True, 160, ("mario-1-1", 1_000_000, 5400)),
+        "mario-1-2": stage(True, 159, ("mario-1-2", 2_000, 1800)),
+        "mario-1-3": stage(False, 200),
         "CartPole-v1": {"steps": 5_000_000, "seconds": 1e6},
     }
     told = training_in_all(results)
@@ -23,10 +24,18 @@ def test_what_all_stages_took_is_added_up_and_those_that_finish_are_counted():
 
 
 def test_what_began_with_another_agent_is_not_told_as_trained_from_nothing():
-    warm = stage(greedy=True, sampled=9, steps=5, seconds=9, means="reuse, warm start from 1-1")
-    told = training_in_all({"mario-1-1": stage(True, 9, 7, 9), "mario-1-2": warm})
+    warm = stage(True, 9, ("mario-1-2", 5, 9), means="reuse, warm start from 1-1")
+    cold = stage(True, 9, ("mario-1-1", 7, 9))
+    told = training_in_all({"mario-1-1": cold, "mario-1-2": warm})
     assert "From nothing" not in told
     assert "Apart from what came before 1 warm starts this took 12 steps" in told
+
+
+def test_what_several_agents_began_with_is_counted_once():
+    first, others = ("mario-1-3", 100, 3600), (("mario-3-3", 20, 1800), ("mario-4-3", 30, 1800))
+    results = {other[0]: stage(True, 9, first, other) for other in others}
+    told = training_in_all({"mario-1-3": stage(True, 9, first), **results})
+    assert "took 150 steps and 2.0 hours" in told
 
 
 def run(task="mario-1-2", steps=1, **settings):
@@ -56,3 +65,4 @@ def test_an_agent_counts_the_steps_and_seconds_of_the_runs_before_it():
     told = training_of(child)
     assert (told["steps"], told["seconds"], told["seed"]) == (730, 2.0, 5)
     assert told["means"].endswith("2 runs")
+    assert [each["steps"] for each in told["runs"]] == [700, 30]

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from benchmarks.ray_nodes import PORT, PORTS
+from benchmarks.ray_nodes import PORT, PORTS, WALL
 from mario_a3c.checkpoint import load_agent
 from mario_a3c.cli import parse
 from mario_a3c.config import RunConfig
@@ -133,3 +133,7 @@ def test_the_ports_that_a_firewall_leaves_open_are_those_of_the_page():
     )
     assert of_head == {"--port": PORT} | PORTS
     assert of_others == PORTS
+    assert set(re.findall(r"HEAD:(\d+)", text)) == {str(PORT)}
+    *single, least, most = PORTS.values()
+    opened = {str(PORT), *map(str, single), f"{least}-{most}"}
+    assert set(re.findall(r"dport (\S+) accept", WALL)) == opened
