@@ -160,6 +160,8 @@ def means_of(runs: list[dict[str, Any]]) -> str:
         for changed in [{}, *(entry["settings"] for entry in reversed(run.get("earlier", [])))]:
             config = {**config, **changed}
             means.update(dict.fromkeys(_means_at_a_time(config)))
+        if run.get("averaged"):
+            means[f"mean of {run['averaged']} checkpoints"] = None
     tasks = dict.fromkeys(run["task"].removeprefix("mario-") for run in runs)
     means.update(dict.fromkeys(f"first on {stage}" for stage in list(tasks)[:-1]))
     if len(runs) > 1:

@@ -1,0 +1,125 @@
+"""The mean of a run's last checkpoints as an agent: ``python -m mario_a3c.average RUN AGENT``.
+
+While a policy is still being moved by noisy gradients, its weights circle around what they are
+drawn to, and their mean lies nearer to it than the last of them (Polyak and Juditsky 1992; for
+policies Nikishin et al. 2018, "Improving Stability in Deep Reinforcement Learning with Weight
+Averaging"). A run keeps as many checkpoints as ``--keep`` says, ``--save-interval`` seconds apart.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from torch import Tensor
+
+from mario_a3c.checkpoint import (
+    CheckpointError,
+    described_network,
+    read_tensors,
+    round_to_half,
+    save_agent,
+)
+from mario_a3c.config import RunConfig
+from mario_a3c.faults import GameError, reason
+from mario_a3c.training.evaluate import Evaluator
+from mario_a3c.training.evaluation import Evaluation
+from mario_a3c.training.resume import states
+from mario_a3c.training.shared import STEPS
+
+BAD_INPUT = 2
+LEAST = 2
+"""Checkpoints that have a mean."""
+
+
+@dataclass(frozen=True)
+class AverageOptions:
+    """Average the weights of a run's checkpoints, play with the mean, and save it as an agent."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    agent: Annotated[Path, tyro.conf.Positional]
+    """File to write."""
+    last: int = 0
+    """So many checkpoints, the newest ones; 0 for all that the run has kept."""
+    episodes: int = 100
+    """Sampled episodes that the mean plays, for the score that its file tells."""
+    seed: int = 1
+    """Seed of these episodes."""
+
+
+def mean_weights(paths: Sequence[Path]) -> Tensor:
+    """Return the mean of the weights in resume states of one run, as one vector.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or they are of different networks.
+    """
+    weights = [read_tensors(path)[0]["weights"] for path in paths]
+    if len({each.shape for each in weights}) > 1:
+        raise CheckpointError(f"The checkpoints in {paths[0].parent} are of different networks.")
+    return torch.stack(weights).mean(dim=0)
+
+
+def average(paths: Sequence[Path], episodes: int, seed: int, agent: Path) -> Evaluation:
+    """Play with the mean of checkpoints, the newest first, save it, and return how it played.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or they are of different networks.
+        GameError: a game fails.
+        OSError: the agent cannot be written; what stood there is intact.
+    """
+    tensors, told = read_tensors(paths[0])
+    config = RunConfig.from_dict({**told["config"], "eval_episodes": episodes})
+    steps = int(tensors["counters"][:, STEPS].sum())
+    torch.manual_seed(seed)
+    evaluator = Evaluator(config, described_network(paths[0], told), seed)
+    try:
+        evaluator.flat.pull(mean_weights(paths))
+        evaluator.model.take_statistics(tensors["statistics"])
+        round_to_half(evaluator.flat.values)
+        evaluation = evaluator.play(steps)
+    finally:
+        evaluator.env.close()
+    metadata: dict[str, Any] = {
+        "task": config.task,
+        "steps": steps,
+        "averaged": len(paths),
+        "evaluation": evaluation.to_dict(),
+        **{name: told[name] for name in ("seconds", "config", "earlier", "ancestors")},
+    }
+    save_agent(agent, evaluator.model, metadata)
+    return evaluation
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Average and save; return 0, or 2 if that is not possible."""
+    options = tyro.cli(AverageOptions, args=arguments, prog="python -m mario_a3c.average")
+    torch.set_num_threads(1)
+    paths = states(options.run)[: options.last or None]
+    if len(paths) < LEAST or options.episodes < 1 or options.last < 0:
+        print(
+            f"mario_a3c.average: {len(paths)} checkpoints of {options.run} and {options.episodes} "
+            f"episodes were asked for; at least {LEAST} and 1 are needed. A run keeps as many as "
+            "its --keep says.",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
+    try:
+        evaluation = average(paths, options.episodes, options.seed, options.agent)
+    except OSError as error:
+        print(f"mario_a3c.average: {options.agent}: {reason(error)}.", file=sys.stderr)
+        return BAD_INPUT
+    except (CheckpointError, GameError) as error:
+        print(f"mario_a3c.average: {reason(error)}.", file=sys.stderr)
+        return BAD_INPUT
+    print(f"The mean of {len(paths)} checkpoints is in {options.agent}: {evaluation.summary()}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
