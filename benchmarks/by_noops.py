@@ -17,13 +17,9 @@ from pathlib import Path
 
 from mario_a3c.benchmark.mario import NOOPS, SEED
 from mario_a3c.checkpoint import CheckpointError, load_agent, save_agent
-from mario_a3c.learning.flat import FlatParameters
-from mario_a3c.learning.model import ActorCritic
-from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.play_cli import BadInputError, PlayOptions, prepare
 from mario_a3c.playing.episodes import PlayedEpisode, play_episodes
-from mario_a3c.training.resume import load_state
-from mario_a3c.training.shared import STEPS
+from mario_a3c.training.resume import agent_of, load_state
 
 WIDTH = 50
 """Pixels of the parts of a stage that deaths are counted in."""
@@ -36,10 +32,7 @@ def agent_of_run(folder: Path, target: Path) -> None:
         CheckpointError: there is none that can be read.
     """
     tensors, metadata, _ = load_state(folder)
-    model = ActorCritic(ModelSpec.from_dict(metadata["spec"]))
-    FlatParameters(model).pull(tensors["weights"])
-    steps = int(tensors["counters"][:, STEPS].sum())
-    save_agent(target, model, {"config": metadata["config"], "steps": steps})
+    save_agent(target, *agent_of(folder, tensors, metadata))
 
 
 def play_all(agent: Path, episodes: int) -> list[PlayedEpisode]:

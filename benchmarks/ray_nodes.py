@@ -4,8 +4,9 @@
 
 starts a head without cores and two nodes with one core each, runs the command at the head with the
 cluster's address for ADDRESS, and takes everything down again. ``--delay 5 --rate 1000`` gives
-every node a line with so many milliseconds each way and so many Mbit/s. ``--shut`` shuts all ports
-of the machines but those that docs/cluster.md names (needs nftables). Needs root, iproute2 and Ray.
+every node a line with so many milliseconds each way and so many Mbit/s. ``--shut`` has every
+machine drop packets for ports that docs/cluster.md does not name, and tells how many came (needs
+nftables). Needs root, iproute2 and Ray.
 With ``--compare SECONDS`` the command is what follows ``train.py``; it is timed on the nodes
 and with as many workers in shared memory, in turns, and the steps per second of both are printed.
 Each ``--variant="--ray-updates 1"`` is timed on the nodes as well, with these options besides.
@@ -76,12 +77,12 @@ def _inside(space: str, *words: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def namespaces(nodes: int, delay: float, rate: float, shut: bool) -> Iterator[list[str]]:
+def namespaces(asked: argparse.Namespace) -> Iterator[list[str]]:
     """Make a namespace for the head, with a bridge, and one for each node, on a line to it.
 
-    With ``shut``, each has the firewall `WALL`, and what that dropped is told at the end.
+    With ``--shut``, each has the firewall `WALL`, and what that dropped is told at the end.
     """
-    spaces = [f"{PREFIX}{os.getpid()}-{number}" for number in range(nodes + 1)]
+    spaces = [f"{PREFIX}{os.getpid()}-{number}" for number in range(asked.nodes + 1)]
     head = spaces[0]
     made = []
     try:
@@ -89,7 +90,7 @@ def namespaces(nodes: int, delay: float, rate: float, shut: bool) -> Iterator[li
             _ip("netns", "add", space)
             made.append(space)
             _ip("-n", space, "link", "set", "lo", "up")
-            if shut:
+            if asked.shut:
                 subprocess.run(_inside(space, "nft", "-f", "-"), input=WALL.encode(), check=True)
             if space == head:
                 _ip("-n", head, "link", "add", "bridge", "type", "bridge")
@@ -101,14 +102,15 @@ def namespaces(nodes: int, delay: float, rate: float, shut: bool) -> Iterator[li
             _ip("-n", head, "link", "set", ours, "master", "bridge", "up")
             _ip("-n", space, "address", "add", f"{NETWORK}.{number + 1}/24", "dev", "eth0")
             _ip("-n", space, "link", "set", "eth0", "up")
-            if delay or rate:
-                shape = ["netem", "delay", f"{delay}ms", *(["rate", f"{rate}mbit"] if rate else [])]
+            if asked.delay or asked.rate:
+                shape = ["netem", "delay", f"{asked.delay}ms"]
+                shape += ["rate", f"{asked.rate}mbit"] if asked.rate else []
                 for place, line in ((space, "eth0"), (head, ours)):
                     tc = ["tc", "qdisc", "add", "dev", line, "root", *shape]
                     subprocess.run(_inside(place, *tc), check=True)
         yield spaces
     finally:
-        if shut:
+        if asked.shut:
             print("packets for other ports:", *map(dropped, made), flush=True)
         for space in made:
             _ip("netns", "delete", space)
@@ -122,12 +124,9 @@ def dropped(space: str) -> int:
 
 
 @contextlib.contextmanager
-def cluster(
-    nodes: int, delay: float = 0.0, rate: float = 0.0, shut: bool = False
-) -> Iterator[tuple[str, list[str]]]:
-    """Run a cluster; yields its address and the namespaces, the head's first.
+def cluster(asked: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+    """Run the cluster of a command line; yields its address and the namespaces, the head's first.
 
-    The lines are those of `namespaces`.
     Each node is a process group of its own, and ends when we do.
     """
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -135,7 +134,7 @@ def cluster(
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     address = f"{NETWORK}.1:{PORT}"
     processes: list[subprocess.Popen[bytes]] = []
-    with namespaces(nodes, delay, rate, shut) as spaces:
+    with namespaces(asked) as spaces:
         try:
             for number, space in enumerate(spaces):
                 processes.append(start_node(space, number, address))
@@ -277,13 +276,12 @@ def compare(options: Sequence[str], seconds: float, arguments: argparse.Namespac
     train = [sys.executable, str(ROOT / "train.py"), *options, "--no-until-solved"]
     memory: list[float] = []
     nodes: dict[str, list[float]] = {variant: [] for variant in ("", *arguments.variant)}
-    lines = arguments.nodes, arguments.delay, arguments.rate, arguments.shut
     for turn in range(1, arguments.rounds + 1):
         count = str(arguments.nodes)
         memory.append(speed([*train, "--num-processes", count], seconds))
         print(f"turn {turn}, shared memory: {memory[-1]:.0f} steps/s", flush=True)
         for variant, figures in nodes.items():
-            with cluster(*lines) as (address, spaces):
+            with cluster(arguments) as (address, spaces):
                 command = _inside(spaces[0], *train, "--ray", address, *shlex.split(variant))
                 figures.append(speed(command, seconds))
             print(f"turn {turn}, nodes {variant}: {figures[-1]:.0f} steps/s", flush=True)
@@ -312,8 +310,7 @@ def main() -> None:
     if arguments.compare:
         compare(arguments.command, arguments.compare, arguments)
         return
-    lines = arguments.nodes, arguments.delay, arguments.rate, arguments.shut
-    with cluster(*lines) as (address, spaces):
+    with cluster(arguments) as (address, spaces):
         words = [address if word == "ADDRESS" else word for word in arguments.command]
         raise SystemExit(run(_inside(spaces[0], *words)))
 

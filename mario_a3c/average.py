@@ -12,25 +12,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import tyro
-from torch import Tensor
 
-from mario_a3c.checkpoint import (
-    CheckpointError,
-    described_network,
-    read_tensors,
-    round_to_half,
-    save_agent,
-)
+from mario_a3c.checkpoint import CheckpointError, read_tensors, save_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import GameError, reason
 from mario_a3c.training.evaluate import Evaluator
 from mario_a3c.training.evaluation import Evaluation
-from mario_a3c.training.resume import states
-from mario_a3c.training.shared import STEPS
+from mario_a3c.training.resume import agent_of, states
 
 BAD_INPUT = 2
 LEAST = 2
@@ -53,18 +45,6 @@ class AverageOptions:
     """Seed of these episodes."""
 
 
-def mean_weights(paths: Sequence[Path]) -> Tensor:
-    """Return the mean of the weights in resume states of one run, as one vector.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, or they are of different networks.
-    """
-    weights = [read_tensors(path)[0]["weights"] for path in paths]
-    if len({each.shape for each in weights}) > 1:
-        raise CheckpointError(f"The checkpoints in {paths[0].parent} are of different networks.")
-    return torch.stack(weights).mean(dim=0)
-
-
 def average(paths: Sequence[Path], episodes: int, seed: int, agent: Path) -> Evaluation:
     """Play with the mean of checkpoints, the newest first, save it, and return how it played.
 
@@ -74,25 +54,20 @@ def average(paths: Sequence[Path], episodes: int, seed: int, agent: Path) -> Eva
         OSError: the agent cannot be written; what stood there is intact.
     """
     tensors, told = read_tensors(paths[0])
+    weights = [tensors["weights"], *(read_tensors(path)[0]["weights"] for path in paths[1:])]
+    if len({each.shape for each in weights}) > 1:
+        raise CheckpointError(f"The checkpoints in {paths[0].parent} are of different networks")
+    mean = {**tensors, "weights": torch.stack(weights).mean(dim=0)}
+    model, metadata = agent_of(paths[0], mean, told)
     config = RunConfig.from_dict({**told["config"], "eval_episodes": episodes})
-    steps = int(tensors["counters"][:, STEPS].sum())
     torch.manual_seed(seed)
-    evaluator = Evaluator(config, described_network(paths[0], told), seed)
+    evaluator = Evaluator(config, model.spec, seed)
     try:
-        evaluator.flat.pull(mean_weights(paths))
-        evaluator.model.take_statistics(tensors["statistics"])
-        round_to_half(evaluator.flat.values)
-        evaluation = evaluator.play(steps)
+        evaluation = evaluator.play(metadata["steps"], model)
     finally:
         evaluator.env.close()
-    metadata: dict[str, Any] = {
-        "task": config.task,
-        "steps": steps,
-        "averaged": len(paths),
-        "evaluation": evaluation.to_dict(),
-        **{name: told[name] for name in ("seconds", "config", "earlier", "ancestors")},
-    }
-    save_agent(agent, evaluator.model, metadata)
+    added = {"averaged": len(paths), "evaluation": evaluation.to_dict()}
+    save_agent(agent, model, metadata | added)
     return evaluation
 
 
@@ -100,12 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Average and save; return 0, or 2 if that is not possible."""
     options = tyro.cli(AverageOptions, args=arguments, prog="python -m mario_a3c.average")
     torch.set_num_threads(1)
-    paths = states(options.run)[: options.last or None]
-    if len(paths) < LEAST or options.episodes < 1 or options.last < 0:
+    if options.last < 0 or options.episodes < 1:
         print(
-            f"mario_a3c.average: {len(paths)} checkpoints of {options.run} and {options.episodes} "
-            f"episodes were asked for; at least {LEAST} and 1 are needed. A run keeps as many as "
-            "its --keep says.",
+            f"mario_a3c.average: --last {options.last} and --episodes {options.episodes} are not "
+            "possible; give at least 0 and 1.",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
+    paths = states(options.run)[: options.last or None]
+    if len(paths) < LEAST:
+        print(
+            f"mario_a3c.average: a mean takes at least {LEAST} checkpoints, and these are "
+            f"{len(paths)} of {options.run}. A run keeps as many as its --keep says.",
             file=sys.stderr,
         )
         return BAD_INPUT

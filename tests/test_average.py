@@ -7,13 +7,15 @@ import torch
 
 from mario_a3c.average import main
 from mario_a3c.benchmark.mario import training_of
-from mario_a3c.checkpoint import load_agent
+from mario_a3c.checkpoint import load_agent, read_tensors
 from mario_a3c.cli import parse
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.training.preparation import network_for
-from mario_a3c.training.resume import save_state
+from mario_a3c.training.resume import save_state, states
 from mario_a3c.training.shared import STEPS
+
+PLACE = "/somewhere/of/mine"
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +29,12 @@ def threads():
 @pytest.fixture
 def run(tmp_path):
     """A run's folder with three checkpoints; returns it and their weights, the newest first."""
-    config = parse(["--env-name", "CartPole-v1", "--device", "cpu"])
+    config = parse(["--env-name", "CartPole-v1", "--device", "cpu", "--log-path", PLACE])
     spec = network_for(config)
     folder = tmp_path / "run"
     folder.mkdir()
     told = {"seconds": 7.0, "earlier": [], "ancestors": [], "spec": spec.to_dict()}
-    told["config"] = config.without_places().to_dict()
+    told["config"] = config.to_dict()
     all_weights: list[torch.Tensor] = []
     for steps in (100, 200, 300):
         torch.manual_seed(steps)
@@ -58,6 +60,7 @@ def test_an_agent_has_the_mean_of_the_weights_and_tells_so(run, tmp_path, option
     told = agent.metadata
     assert (told["task"], told["steps"], told["averaged"]) == ("CartPole-v1", 300, count)
     assert told["evaluation"]["score"] > 0
+    assert PLACE not in str(told)  # an agent is for others, too
     assert f"mean of {count} checkpoints" in training_of(told)["means"]
 
 
@@ -70,3 +73,13 @@ def test_where_it_cannot_be_written_it_says_where(run, tmp_path, capsys):
     path = tmp_path / "no" / "agent"
     assert main([str(run[0]), str(path), "--episodes", "1"]) == 2
     assert str(path) in capsys.readouterr().err
+
+
+def test_checkpoints_of_different_networks_have_no_mean(run, tmp_path, capsys):
+    folder, weights = run
+    tensors, told = read_tensors(states(folder)[0])
+    save_state(folder, 400, {**tensors, "weights": weights[0][1:]}, told, keep=4)
+    path = tmp_path / "agent"
+    assert main([str(folder), str(path)]) == 2
+    assert "different networks." in capsys.readouterr().err
+    assert not path.exists()

@@ -5,16 +5,16 @@ from mario_a3c.config import RunConfig
 
 
 def stage(greedy, sampled, *runs, means="reuse"):
-    """Figures of a stage's agent, as in the results; each run is (task, steps, seconds)."""
+    """Figures of a stage's agent, as in the results; each run is (task, steps, seconds, began)."""
     told = {"greedy": greedy, "sampled": sampled, "episodes": 200, "means": means}
-    names = "task", "steps", "seconds"
+    names = "task", "steps", "seconds", "began"
     return told | {"runs": [dict(zip(names, each, strict=True)) for each in runs]}
 
 
 def test_what_all_stages_took_is_added_up_and_those_that_finish_are_counted():
     results = {
-        "mario-1-1": stage(True, 160, ("mario-1-1", 1_000_000, 5400)),
-        "mario-1-2": stage(True, 159, ("mario-1-2", 2_000, 1800)),
+        "mario-1-1": stage(True, 160, ("mario-1-1", 1_000_000, 5400, "a")),
+        "mario-1-2": stage(True, 159, ("mario-1-2", 2_000, 1800, "a")),
         "mario-1-3": stage(False, 200),
         "CartPole-v1": {"steps": 5_000_000, "seconds": 1e6},
     }
@@ -24,18 +24,30 @@ def test_what_all_stages_took_is_added_up_and_those_that_finish_are_counted():
 
 
 def test_what_began_with_another_agent_is_not_told_as_trained_from_nothing():
-    warm = stage(True, 9, ("mario-1-2", 5, 9), means="reuse, warm start from 1-1")
-    cold = stage(True, 9, ("mario-1-1", 7, 9))
+    warm = stage(True, 9, ("mario-1-2", 5, 9, "b"), means="reuse, warm start from 1-1")
+    cold = stage(True, 9, ("mario-1-1", 7, 9, "a"))
     told = training_in_all({"mario-1-1": cold, "mario-1-2": warm})
     assert "From nothing" not in told
     assert "Apart from what came before 1 warm starts this took 12 steps" in told
 
 
-def test_what_several_agents_began_with_is_counted_once():
-    first, others = ("mario-1-3", 100, 3600), (("mario-3-3", 20, 1800), ("mario-4-3", 30, 1800))
-    results = {other[0]: stage(True, 9, first, other) for other in others}
-    told = training_in_all({"mario-1-3": stage(True, 9, first), **results})
+def test_what_several_agents_come_from_is_counted_once_as_far_as_it_went():
+    early, late = ("mario-1-3", 60, 1800, "a"), ("mario-1-3", 100, 3600, "a")
+    others = ("mario-3-3", 20, 1800, "b"), ("mario-4-3", 30, 1800, "b")
+    results = {other[0]: stage(True, 9, early, other) for other in others}
+    told = training_in_all({"mario-1-3": stage(True, 9, late), **results})
     assert "took 150 steps and 2.0 hours" in told
+
+
+def test_two_turns_with_the_same_settings_both_count():
+    turns = [("mario-1-2", 10, 1800, "a"), ("mario-1-2", 20, 1800, "a")]
+    assert "took 30 steps and 1.0 hours" in training_in_all({"mario-1-2": stage(True, 9, *turns)})
+
+
+def test_a_run_is_known_by_the_settings_that_it_began_with():
+    resumed = {**run(gamma=0.9), "earlier": [{"steps": 1, "settings": {"gamma": 0.95}}]}
+    told = [training_of(each)["runs"][0]["began"] for each in (run(gamma=0.95), resumed)]
+    assert told[0] == told[1] != training_of(run(gamma=0.9))["runs"][0]["began"]
 
 
 def run(task="mario-1-2", steps=1, **settings):

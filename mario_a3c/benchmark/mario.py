@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,10 @@ def training_of(metadata: dict[str, Any]) -> dict[str, Any]:
         "seconds": sum(run["seconds"] for run in runs),
         "seed": metadata["config"]["seed"],
         "means": means_of(runs),
-        "runs": [{name: run[name] for name in ("task", "steps", "seconds")} for run in runs],
+        "runs": [
+            {name: run[name] for name in ("task", "steps", "seconds")} | {"began": _began(run)}
+            for run in runs
+        ],
     }
 
 
@@ -90,15 +95,20 @@ def mario_table(results: dict[str, dict[str, Any]]) -> str:
 def training_in_all(results: dict[str, dict[str, Any]]) -> str:
     """Say what all Mario agents of the table took to train, in a sentence.
 
-    A run that several of them began with is counted once.
+    A run that several of them come from is counted once, as far as it went for any of them. It is
+    known by its task, by what it began with, and by how many runs were before it.
     """
     agents = [figures for task, figures in results.items() if task.startswith("mario-")]
     finished = sum(1 for figures in agents if figures["greedy"])
     robust = sum(1 for figures in agents if figures["sampled"] >= ROBUST * figures["episodes"])
-    runs = {
-        (run["task"], run["steps"], run["seconds"]) for figures in agents for run in figures["runs"]
-    }
-    steps, seconds = sum(run[1] for run in runs), sum(run[2] for run in runs)
+    longest: dict[tuple[int, str, str], tuple[int, float]] = {}
+    for figures in agents:
+        for place, run in enumerate(figures["runs"]):
+            known = (place, run["task"], run["began"])
+            took = (run["steps"], run["seconds"])
+            longest[known] = max(longest.get(known, took), took)
+    steps = sum(took for took, _ in longest.values())
+    seconds = sum(took for _, took in longest.values())
     warm = sum(1 for figures in agents if "warm start" in figures["means"])
     what = (
         f"Apart from what came before {warm} warm starts this"
@@ -109,7 +119,7 @@ def training_in_all(results: dict[str, dict[str, Any]]) -> str:
         f"Of {len(agents)} stages {finished} are finished greedily and {robust} in at least "
         f"{ROBUST:.0%} of the sampled episodes. {what} took {steps:,} steps and "
         f"{seconds / 3600:.1f} hours: the rows of the table added up, and what several agents "
-        "began with counted once."
+        "come from counted once."
     )
 
 
@@ -156,9 +166,7 @@ def means_of(runs: list[dict[str, Any]]) -> str:
     """
     means: dict[str, None] = {}
     for run in runs:
-        config = run["config"]
-        for changed in [{}, *(entry["settings"] for entry in reversed(run.get("earlier", [])))]:
-            config = {**config, **changed}
+        for config in _settings_over_time(run):
             means.update(dict.fromkeys(_means_at_a_time(config)))
         if run.get("averaged"):
             means[f"mean of {run['averaged']} checkpoints"] = None
@@ -169,6 +177,21 @@ def means_of(runs: list[dict[str, Any]]) -> str:
     if parent := _unknown_parent(runs[0]["config"]):
         means[f"warm start from {parent}"] = None
     return ", ".join(means)
+
+
+def _settings_over_time(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the settings of a run, those of its end first and those of its beginning last."""
+    config = run["config"]
+    yield config
+    for entry in reversed(run.get("earlier", [])):
+        config = {**config, **entry["settings"]}
+        yield config
+
+
+def _began(run: dict[str, Any]) -> str:
+    """Return a short name of the settings that a run began with."""
+    *_, config = _settings_over_time(run)
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _unknown_parent(config: dict[str, Any]) -> str:

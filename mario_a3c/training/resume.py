@@ -10,9 +10,18 @@ from typing import Any
 
 from torch import Tensor
 
-from mario_a3c.checkpoint import CheckpointError, read_tensors, to_bytes
+from mario_a3c.checkpoint import (
+    CheckpointError,
+    described_network,
+    read_tensors,
+    round_to_half,
+    to_bytes,
+)
 from mario_a3c.config import RunConfig
 from mario_a3c.files import write_atomically
+from mario_a3c.learning.flat import FlatParameters
+from mario_a3c.learning.model import ActorCritic
+from mario_a3c.training.shared import STEPS
 
 PATTERN = "resume-*.safetensors"
 BROKEN = ".broken"
@@ -102,6 +111,35 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[Pa
     if passed_over:
         raise CheckpointError(next(iter(passed_over.values())))
     raise CheckpointError(f"There is no run to resume in {folder}: it has no {PATTERN}.")
+
+
+def agent_of(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]
+) -> tuple[ActorCritic, dict[str, Any]]:
+    """Return the network of a resume state, as it would be saved, and what its file would tell.
+
+    Args:
+        path: where the state was read, for errors.
+        tensors: of the state; ``weights`` is one vector, as in `FlatParameters`.
+        metadata: of the state.
+
+    Raises:
+        CheckpointError: the state does not describe a network of ours.
+    """
+    model = ActorCritic(described_network(path, metadata)).eval()
+    weights = FlatParameters(model)
+    weights.pull(tensors["weights"])
+    round_to_half(weights.values)
+    model.take_statistics(tensors["statistics"])
+    config = RunConfig.from_dict(metadata["config"])
+    told = {
+        "task": config.task,
+        "steps": int(tensors["counters"][:, STEPS].sum()),
+        "seconds": metadata["seconds"],
+        "config": config.without_places().to_dict(),
+    }
+    told |= {name: metadata.get(name, []) for name in ("earlier", "ancestors")}
+    return model, told
 
 
 def set_aside(paths: Iterable[Path]) -> None:
