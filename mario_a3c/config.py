@@ -259,6 +259,9 @@ class RunConfig:
     eval_interval: float = 15.0
     """Shortest time in seconds between the beginnings of two evaluations; each is followed by a
     rest of 15 times its own length, or 9 times that of making its video, unless it was good."""
+    average_share: float = 0.0
+    """Evaluate and keep the mean of the weights over about this last share of the run's steps, in
+    which later ones count more; 0 takes the weights as they are."""
     video_interval: float = 10.0
     """Minutes between two videos when nothing new was achieved; 0 records only achievements."""
 
@@ -342,6 +345,7 @@ class RunConfig:
             "start_from",
             "retry_fraction",
             "solved_share",
+            "average_share",
         ):
             _within(_option(name), getattr(self, name), 0.0, 1.0)
         for name in _POSITIVE:

@@ -219,5 +219,7 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield "gradual no-ops"
     if config.get("retry_fraction"):
         yield "retries"
+    if config.get("average_share"):
+        yield "averaged weights"
     if config["action_type"] != "simple":
         yield f"actions {config['action_type']}"

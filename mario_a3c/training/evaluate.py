@@ -1,4 +1,4 @@
-"""The evaluation process: plays with the shared weights, measures, records, keeps the best."""
+"""The evaluation process: plays with the mean of the shared weights and keeps the best."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import make_env
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.faults import MOST_FAULTS, GameError, NotFiniteError, Notice, Patience, reason
+from mario_a3c.learning.averaging import WeightAverage
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import Actor, ActorCritic
 from mario_a3c.learning.rollout import Episode, finished_episodes
@@ -54,6 +55,7 @@ class Evaluator:
         self.config = config
         self.model = ActorCritic(spec).eval()
         self.flat = FlatParameters(self.model)
+        self._average = WeightAverage(config.average_share)
         self._generator = np.random.default_rng(seed)
         make = partial(
             make_env,
@@ -68,9 +70,14 @@ class Evaluator:
     def _draw_noops(self, game: int) -> int:
         return int(self._generator.integers(self.config.noop_max + 1)) if game else 0
 
+    def follow(self, shared: Shared) -> None:
+        """Count the shared weights for their mean."""
+        self._average.take(shared.weights, shared.steps)
+
     def pull(self, shared: Shared) -> None:
-        """Take the shared weights, rounded as they would be saved, and the statistics."""
-        self.flat.pull(shared.weights)
+        """Take the mean of the shared weights, rounded as it would be saved, and the statistics."""
+        self.follow(shared)
+        self.flat.pull(self._average.mean)
         self.model.take_statistics(shared.statistics)
         round_to_half(self.flat.values)
 
@@ -190,9 +197,7 @@ def evaluate(
             continue
         now = time.monotonic()
         pause = max(REST * evaluation.seconds, REST_OF_VIDEO * (now - played))
-        _rest(shared, now + max(pause, config.eval_interval - evaluation.seconds))
-
-
-def _rest(shared: Shared, until: float) -> None:
-    while not shared.stopping and time.monotonic() < until:
-        time.sleep(0.1)
+        until = now + max(pause, config.eval_interval - evaluation.seconds)
+        while not shared.stopping and time.monotonic() < until:
+            evaluator.follow(shared)
+            time.sleep(0.1)
