@@ -16,12 +16,11 @@ from pathlib import Path
 
 import torch
 
-from mario_a3c.checkpoint import CheckpointError, read_tensors
-from mario_a3c.config import RunConfig
+from mario_a3c.average import play, read_all
+from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.faults import GameError
 from mario_a3c.learning.averaging import WeightAverage
-from mario_a3c.training.evaluate import Evaluator
-from mario_a3c.training.resume import agent_of, states
+from mario_a3c.training.resume import states
 from mario_a3c.training.shared import STEPS
 
 SEED = 1
@@ -45,24 +44,18 @@ def told(paths: list[Path], share: float, moments: int, episodes: int) -> Iterat
         CheckpointError: a file is missing or damaged.
         GameError: a game fails.
     """
-    average = WeightAverage(share)
+    mean = WeightAverage(share)
     at = moments_of(paths, moments)
-    for place, path in enumerate(paths):
-        tensors, metadata = read_tensors(path)
+    for place, (path, (tensors, metadata)) in enumerate(zip(paths, read_all(paths), strict=True)):
         steps = int(tensors["counters"][:, STEPS].sum())
-        average.take(tensors["weights"], steps)
+        mean.take(tensors["weights"], steps)
         if place not in at:
             continue
-        config = RunConfig.from_dict({**metadata["config"], "eval_episodes": episodes})
         found = []
-        for name, weights in (("weights", tensors["weights"]), ("mean", average.mean)):
-            model, _ = agent_of(path, {**tensors, "weights": weights}, metadata)
-            evaluator = Evaluator(config, model.spec, SEED)
-            torch.manual_seed(SEED)
-            try:
-                found.append(f"{name}: {evaluator.play(steps, model).summary()}")
-            finally:
-                evaluator.env.close()
+        for name, weights in (("weights", tensors["weights"]), ("mean", mean.mean)):
+            parts = {**tensors, "weights": weights}
+            *_, evaluation = play(path, parts, metadata, episodes, SEED)
+            found.append(f"{name}: {evaluation.summary()}")
         yield f"{steps:,} steps; {'; '.join(found)}"
 
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
+from torch import Tensor
 
 from mario_a3c.checkpoint import CheckpointError, read_tensors, save_agent
-from mario_a3c.config import RunConfig
 from mario_a3c.faults import GameError, reason
+from mario_a3c.learning.model import ActorCritic
 from mario_a3c.training.evaluate import Evaluator
 from mario_a3c.training.evaluation import Evaluation
-from mario_a3c.training.resume import agent_of, states
+from mario_a3c.training.resume import agent_of, settings_of, states
 
 BAD_INPUT = 2
+PARTS = "weights", "counters", "statistics"
+"""What an agent is made of."""
 LEAST = 2
 """Checkpoints that have a mean."""
 
@@ -45,6 +48,59 @@ class AverageOptions:
     """Seed of these episodes."""
 
 
+State = tuple[dict[str, Tensor], dict[str, Any]]
+"""A checkpoint's tensors and its metadata."""
+
+
+def read_all(paths: Sequence[Path]) -> list[State]:
+    """Read a run's checkpoints.
+
+    Raises:
+        CheckpointError: one is missing or damaged, or they are of different networks.
+    """
+    read = [read_tensors(path) for path in paths]
+    shapes = {tuple(each[name].shape for name in PARTS if name in each) for each, _ in read}
+    if len(shapes) > 1 or len(shapes.pop()) < len(PARTS):
+        raise CheckpointError(
+            f"The checkpoints in {paths[0].parent} are of different networks, or of no run."
+        )
+    return read
+
+
+def play(
+    path: Path, tensors: dict[str, Tensor], told: dict[str, Any], episodes: int, seed: int
+) -> tuple[ActorCritic, dict[str, Any], Evaluation]:
+    """Play with the weights of a checkpoint.
+
+    Args:
+        path: where it was read, for errors.
+        tensors: of the checkpoint.
+        told: its metadata.
+        episodes: sampled ones, beside a greedy one.
+        seed: of the episodes.
+
+    Returns:
+        the network, what its file would tell, and how it played.
+
+    Raises:
+        CheckpointError: it is of another version, or would import code.
+        GameError: a game fails.
+    """
+    model, metadata = agent_of(path, tensors, told)
+    config = replace(settings_of(path, told), eval_episodes=episodes)
+    if config.imports:
+        raise CheckpointError(
+            f"The run in {path.parent} imports Python code, {config.imports}, which is done for "
+            "train.py and play.py only."
+        )
+    torch.manual_seed(seed)
+    evaluator = Evaluator(config, model.spec, seed)
+    try:
+        return model, metadata, evaluator.play(metadata["steps"], model)
+    finally:
+        evaluator.env.close()
+
+
 def average(paths: Sequence[Path], episodes: int, seed: int, agent: Path) -> Evaluation:
     """Play with the mean of checkpoints, the newest first, save it, and return how it played.
 
@@ -53,19 +109,12 @@ def average(paths: Sequence[Path], episodes: int, seed: int, agent: Path) -> Eva
         GameError: a game fails.
         OSError: the agent cannot be written; what stood there is intact.
     """
-    tensors, told = read_tensors(paths[0])
-    weights = [tensors["weights"], *(read_tensors(path)[0]["weights"] for path in paths[1:])]
-    if len({each.shape for each in weights}) > 1:
-        raise CheckpointError(f"The checkpoints in {paths[0].parent} are of different networks")
-    mean = {**tensors, "weights": torch.stack(weights).mean(dim=0)}
-    model, metadata = agent_of(paths[0], mean, told)
-    config = RunConfig.from_dict({**told["config"], "eval_episodes": episodes})
-    torch.manual_seed(seed)
-    evaluator = Evaluator(config, model.spec, seed)
-    try:
-        evaluation = evaluator.play(metadata["steps"], model)
-    finally:
-        evaluator.env.close()
+    read = read_all(paths)
+    tensors, told = read[0]
+    weights = torch.stack([each["weights"] for each, _ in read]).mean(dim=0)
+    model, metadata, evaluation = play(
+        paths[0], {**tensors, "weights": weights}, told, episodes, seed
+    )
     added = {"averaged": len(paths), "evaluation": evaluation.to_dict()}
     save_agent(agent, model, metadata | added)
     return evaluation

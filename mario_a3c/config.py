@@ -284,6 +284,11 @@ class RunConfig:
         return self.env_name.rpartition(":")[2]
 
     @property
+    def imports(self) -> str:
+        """What names the Python code that the environment comes from, if it is not installed."""
+        return self.env_module or (self.env_name if ":" in self.env_name else "")
+
+    @property
     def is_plain_a3c(self) -> bool:
         """Whether each rollout is used once and whole, as in the A3C paper."""
         return self.epochs == 1 and self.minibatches == 1

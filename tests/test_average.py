@@ -81,5 +81,30 @@ def test_checkpoints_of_different_networks_have_no_mean(run, tmp_path, capsys):
     save_state(folder, 400, {**tensors, "weights": weights[0][1:]}, told, keep=4)
     path = tmp_path / "agent"
     assert main([str(folder), str(path)]) == 2
-    assert "different networks." in capsys.readouterr().err
+    assert "different networks" in capsys.readouterr().err
     assert not path.exists()
+
+
+def test_a_run_that_would_import_code_is_not_played(run, tmp_path, capsys):
+    folder, _ = run
+    tensors, told = read_tensors(states(folder)[0])
+    told = {**told, "config": {**told["config"], "env_name": "some_module:CartPole-v1"}}
+    save_state(folder, 400, tensors, told, keep=4)
+    assert main([str(folder), str(tmp_path / "agent")]) == 2
+    assert "imports Python code, some_module:CartPole-v1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"), [("counters", "or of no run."), ("config", "another version")]
+)
+def test_checkpoints_that_are_no_states_of_a_run_are_refused(
+    run, tmp_path, capsys, missing, sentence
+):
+    folder, _ = run
+    for path in states(folder):
+        tensors, told = read_tensors(path)
+        tensors.pop(missing, None)
+        told.pop(missing, None)
+        save_state(folder, int(path.stem[-12:]), tensors, told, keep=4)
+    assert main([str(folder), str(tmp_path / "agent")]) == 2
+    assert sentence in capsys.readouterr().err

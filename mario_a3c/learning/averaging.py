@@ -25,7 +25,7 @@ class WeightAverage:
         self._share = share
         self._steps = 0
         self.mean = torch.empty(0)
-        """``float32 [P]`` once weights were taken."""
+        """``float64 [P]`` once weights were taken: in float32 their parts would be rounded away."""
 
     def take(self, weights: Tensor, steps: int) -> None:
         """Count weights, ``float32 [P]``, for the steps since others were taken.
@@ -35,7 +35,7 @@ class WeightAverage:
             steps: of the run; the first time all of them are taken to have had these weights.
         """
         if not len(self.mean) or not self._share:
-            self.mean = weights.clone()
+            self.mean = weights.double()
         elif steps > self._steps:
-            self.mean.lerp_(weights, 1 - (self._steps / steps) ** (1 / self._share))
+            self.mean.lerp_(weights.double(), 1 - (self._steps / steps) ** (1 / self._share))
         self._steps = max(steps, self._steps)

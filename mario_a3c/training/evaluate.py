@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mario_a3c.checkpoint import CheckpointError, round_to_half
 from mario_a3c.config import RunConfig
@@ -55,7 +56,6 @@ class Evaluator:
         self.config = config
         self.model = ActorCritic(spec).eval()
         self.flat = FlatParameters(self.model)
-        self._average = WeightAverage(config.average_share)
         self._generator = np.random.default_rng(seed)
         make = partial(
             make_env,
@@ -70,15 +70,10 @@ class Evaluator:
     def _draw_noops(self, game: int) -> int:
         return int(self._generator.integers(self.config.noop_max + 1)) if game else 0
 
-    def follow(self, shared: Shared) -> None:
-        """Count the shared weights for their mean."""
-        self._average.take(shared.weights, shared.steps)
-
-    def pull(self, shared: Shared) -> None:
-        """Take the mean of the shared weights, rounded as it would be saved, and the statistics."""
-        self.follow(shared)
-        self.flat.pull(self._average.mean)
-        self.model.take_statistics(shared.statistics)
+    def pull(self, weights: Tensor, statistics: Tensor) -> None:
+        """Take weights, rounded as they would be saved, and statistics of the observations."""
+        self.flat.pull(weights)
+        self.model.take_statistics(statistics)
         round_to_half(self.flat.values)
 
     def play(self, steps: int, model: ActorCritic | None = None) -> Evaluation:
@@ -163,19 +158,21 @@ def evaluate(
     recorder = Recorder(config, folder, inside, so_far.best_score)
     evaluator: Evaluator | None = None
     faults = Patience(MOST_FAULTS)
+    average = WeightAverage(config.average_share)
     best, good_ones = BestAgent(folder, config, so_far), 0
     steps = -1
     while not shared.stopping or (shared.last_look and shared.steps != steps):
         steps = shared.steps
+        average.take(shared.weights, steps)
         try:
             evaluator = evaluator or Evaluator(config, spec, seed, inside)
-            evaluator.pull(shared)
+            evaluator.pull(average.mean, shared.statistics)
             evaluation = evaluator.play(steps)
             evaluation = best.judge(evaluation, evaluator)
         except (GameError, NotFiniteError) as error:
             if evaluator is not None:
                 evaluator.env.close()
-            evaluator, seed = None, seed + 1
+            evaluator, seed, steps = None, seed + 1, -1
             connection.send(Notice(f"evaluation: {error}; it begins with new games."))
             shared.counters[-1, FAULTS] += isinstance(error, GameError)
             faults.failed(error)
@@ -199,5 +196,5 @@ def evaluate(
         pause = max(REST * evaluation.seconds, REST_OF_VIDEO * (now - played))
         until = now + max(pause, config.eval_interval - evaluation.seconds)
         while not shared.stopping and time.monotonic() < until:
-            evaluator.follow(shared)
+            average.take(shared.weights, shared.steps)
             time.sleep(0.1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from mario_a3c.checkpoint import Agent, CheckpointError, load_agent, outline
+from mario_a3c.checkpoint import Agent, load_agent, outline
 from mario_a3c.cluster.child import check_cluster
 from mario_a3c.config import MARIO, MOST_WORKERS, ConfigError, RunConfig
 from mario_a3c.envs.atari import is_atari
@@ -32,7 +32,7 @@ from mario_a3c.learning.encoders import smallest_picture
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.search.ways import learns_from_ways
 from mario_a3c.training.processes import signals_ending_us
-from mario_a3c.training.resume import PATTERN, load_state
+from mario_a3c.training.resume import PATTERN, load_state, settings_of
 from mario_a3c.training.trainer import Trainer
 
 TASK = ("env_name", "env_module", "world", "stage", "action_type", "hide")
@@ -117,19 +117,12 @@ def resumed_settings(wanted: RunConfig) -> RunConfig:
     """
     folder = _last_run(wanted) if wanted.resume == "last" else Path(wanted.resume)
     _, metadata, _ = load_state(folder)
-    try:
-        then = RunConfig.from_dict(metadata["config"])
-        then.validate()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"The state in {folder} holds settings of another version: {error}."
-        ) from error
-    imports = then.env_module or (":" in then.env_name and then.env_name)
-    if imports and imports not in (wanted.env_module, wanted.env_name):
+    then = settings_of(folder, metadata)
+    if then.imports and then.imports not in (wanted.env_module, wanted.env_name):
         option = "--env-module" if then.env_module else "--env-name"
         raise ConfigError(
-            f"The run in {folder} imports Python code, {imports}: if you trust it, say so with "
-            f"{option} {imports}."
+            f"The run in {folder} imports Python code, {then.imports}: if you trust it, say so "
+            f"with {option} {then.imports}."
         )
     # Where it ran is no part of the run: it goes on where we are told to, and only there.
     if bool(wanted.ray) != bool(then.ray):

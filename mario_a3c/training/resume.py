@@ -113,6 +113,26 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[Pa
     raise CheckpointError(f"There is no run to resume in {folder}: it has no {PATTERN}.")
 
 
+def settings_of(place: Path, metadata: dict[str, Any]) -> RunConfig:
+    """Return the settings that a state tells of its run.
+
+    Args:
+        place: where the state lies, for errors.
+        metadata: of the state.
+
+    Raises:
+        CheckpointError: they are of another version.
+    """
+    try:
+        config = RunConfig.from_dict(metadata["config"])
+        config.validate()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The state in {place} holds settings of another version: {error}."
+        ) from error
+    return config
+
+
 def agent_of(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]
 ) -> tuple[ActorCritic, dict[str, Any]]:
@@ -124,14 +144,14 @@ def agent_of(
         metadata: of the state.
 
     Raises:
-        CheckpointError: the state does not describe a network of ours.
+        CheckpointError: the state does not describe a network of ours, or of this version.
     """
+    config = settings_of(path, metadata)
     model = ActorCritic(described_network(path, metadata)).eval()
     weights = FlatParameters(model)
     weights.pull(tensors["weights"])
     round_to_half(weights.values)
     model.take_statistics(tensors["statistics"])
-    config = RunConfig.from_dict(metadata["config"])
     told = {
         "task": config.task,
         "steps": int(tensors["counters"][:, STEPS].sum()),
