@@ -53,13 +53,16 @@ State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 def read_all(paths: Sequence[Path]) -> list[State]:
-    """Read a run's checkpoints.
+    """Read the `PARTS` of a run's checkpoints.
 
     Raises:
         CheckpointError: one is missing or damaged, or they are of different networks.
     """
-    read = [read_tensors(path) for path in paths]
-    shapes = {tuple(each[name].shape for name in PARTS if name in each) for each, _ in read}
+    read: list[State] = []
+    for path in paths:  # without the optimizer's moments, which are two thirds of a checkpoint
+        tensors, told = read_tensors(path)
+        read.append(({name: tensors[name] for name in PARTS if name in tensors}, told))
+    shapes = {tuple(part.shape for part in parts.values()) for parts, _ in read}
     if len(shapes) > 1 or len(shapes.pop()) < len(PARTS):
         raise CheckpointError(
             f"The checkpoints in {paths[0].parent} are of different networks, or of no run."

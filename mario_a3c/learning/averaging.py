@@ -34,8 +34,10 @@ class WeightAverage:
             weights: as they are after ``steps``.
             steps: of the run; the first time all of them are taken to have had these weights.
         """
-        if not len(self.mean) or not self._share:
+        if not len(self.mean):
             self.mean = weights.double()
+        elif not self._share:
+            self.mean.copy_(weights)
         elif steps > self._steps:
             self.mean.lerp_(weights.double(), 1 - (self._steps / steps) ** (1 / self._share))
         self._steps = max(steps, self._steps)

@@ -172,7 +172,7 @@ def evaluate(
         except (GameError, NotFiniteError) as error:
             if evaluator is not None:
                 evaluator.env.close()
-            evaluator, seed, steps = None, seed + 1, -1
+            evaluator, seed, steps = None, seed + 1, -1  # a last look is still to come
             connection.send(Notice(f"evaluation: {error}; it begins with new games."))
             shared.counters[-1, FAULTS] += isinstance(error, GameError)
             faults.failed(error)
