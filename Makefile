@@ -29,13 +29,14 @@ FIND_PYTHON = find_python() { \
 		"install one, or name it with 'make PYTHON=/path/to/python'." >&2; \
 	return 1; }
 
-.PHONY: help install train test lint slow-test clean
+.PHONY: help install train test lint slow-test gpu-test clean
 
 help:
 	@echo 'make train      train on stage 1-1 (WORLD=, STAGE=, and ARGS="..." for train.py)'
 	@echo 'make test       check style, types and behaviour'
 	@echo 'make lint       check style and types only'
 	@echo 'make slow-test  the tests that take minutes (learning, whole runs)'
+	@echo 'make gpu-test   the tests that need a GPU'
 	@echo 'make install    only make .venv and install everything into it'
 	@echo 'make clean      remove .venv and all that was built; logs and agents stay'
 
@@ -72,7 +73,10 @@ test: lint
 	$(BIN)/python -m pytest $(ARGS)
 
 slow-test: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
+	$(BIN)/python -m pytest -m "slow and not gpu" --timeout 3600 $(ARGS)
+
+gpu-test: $(INSTALLED)
+	$(BIN)/python -m pytest -m gpu --timeout 3600 $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info mario_a3c/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.tables import markdown_table, renew_table
@@ -46,17 +47,18 @@ FIRST_ROLLOUTS, LONGEST_START = 3, 300.0
 
 
 def measure_training(engine: str, options: list[str], seconds: float) -> dict[str, float]:
-    """Run train.py and return agent steps/s, updates/s and memory once it is under way."""
+    """Run train.py and return agent steps/s, updates/s and GiB of memory once it is under way."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "train.py", "--engine", engine, "--log-path", folder]
         command += ["--saved-path", folder, "--run-name", "run", "--no-until-solved", *options]
+        on_gpu = gpu_memory()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             status = Path(folder, "run", "status.json")
             first = _once_under_way(status, process)
             time.sleep(seconds)
             last = _read(status)
-            memory = _memory(process.pid)
+            memory, on_gpu = _memory(process.pid), gpu_memory() - on_gpu
         finally:
             process.terminate()
             process.wait()
@@ -65,7 +67,16 @@ def measure_training(engine: str, options: list[str], seconds: float) -> dict[st
         "steps": (last["steps"] - first["steps"]) / elapsed,
         "updates": (last["updates"] - first["updates"]) / elapsed,
         "memory": memory,
+        "gpu_memory": on_gpu,
     }
+
+
+def gpu_memory() -> float:
+    """Return the memory of the GPU that is in use, in GiB; 0 where there is none."""
+    if not torch.cuda.is_available():
+        return 0.0
+    free, whole = torch.cuda.mem_get_info()
+    return (whole - free) / 2**30
 
 
 def _once_under_way(status: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from torch import Tensor
 
 from mario_a3c.config import RunConfig
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.optim import make_state
+from mario_a3c.learning.rollout import Batch
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.shared import Shared
 
@@ -47,6 +50,19 @@ def small_shared(config: RunConfig, spec: ModelSpec = SPEC, seed: int = 1) -> Sh
     weights = FlatParameters(ActorCritic(spec)).values
     state = make_state(config.optimizer, weights)
     return Shared.begin(weights, state, config.num_processes)
+
+
+def changed[Part](part: Part, change: Callable[[Tensor], Tensor]) -> Part:
+    """Return a batch or a tuple, also within another one, with each of its tensors changed."""
+    whole: Any = part
+    if isinstance(part, Tensor):
+        return cast(Part, change(part))
+    if isinstance(part, Batch):
+        fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+        parts = {name: changed(value, change) for name, value in fields.items()}
+        return dataclasses.replace(whole, **parts)
+    inner = [changed(one, change) for one in whole]
+    return type(whole)(*inner) if hasattr(whole, "_fields") else type(whole)(inner)
 
 
 @dataclass(frozen=True)

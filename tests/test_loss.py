@@ -7,16 +7,18 @@ from typing import cast
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributions import Categorical
 
 from mario_a3c.learning.imitation import Imitated, Imitation
 from mario_a3c.learning.loss import a3c_loss, clipped_surrogate, imitation_loss
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.rollout import Batch, RolloutCollector
+from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.learner import Learner
-from mario_a3c.training.link import MemoryLink
+from mario_a3c.training.link import Link, MemoryLink
 from mario_a3c.training.shared import DROPPED, UPDATES
-from tests.small import CPU, SPEC, Script, ScriptedGames, small_config, small_shared
+from tests.small import CPU, SPEC, Script, ScriptedGames, changed, small_config, small_shared
 
 GAMES = [[Script(3), Script(5, terminated=False)], [Script(11)]]
 
@@ -208,3 +210,28 @@ def test_ways_add_their_gradient_beside_that_of_the_rollout():
     torch.testing.assert_close(losses.imitation, loss.detach())
     (0.5 * loss).backward()
     torch.testing.assert_close(together, alone + learner.flat.gradients)
+
+
+def test_minibatches_and_losses_lie_where_the_model_does(monkeypatch):
+    """On a GPU, for which tensors stand here that know no more than their shape and device."""
+    gpu = torch.device("cuda")
+    batch = collected(make_learner())
+    ways = Imitated(batch.observations, batch.actions, batch.log_probs, batch.state)
+
+    def made_there(spec: ModelSpec) -> ActorCritic:
+        with gpu:
+            return ActorCritic(spec)
+
+    def there(tensor: Tensor) -> Tensor:
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device=gpu)
+
+    config = small_config(device="cuda")
+    link = SimpleNamespace(shared=small_shared(config), row=0, pull=lambda values: None)
+    monkeypatch.setattr("mario_a3c.training.learner.ActorCritic", made_there)
+    monkeypatch.setattr(ActorCritic, "to", lambda model, device: model)
+    monkeypatch.setattr(Tensor, "backward", lambda loss: None)  # needs a device that is there
+    with FakeTensorMode(allow_non_fake_inputs=True):  # constants: 0 stays 0 on any device
+        learner = Learner(config, SPEC, cast(Link, link), gpu, 1)
+        for part in changed(batch, there).minibatches(2, torch.Generator()):
+            losses = learner.gradient(part, changed(ways, there), 0.5)
+            assert losses.total.device.type == "cuda"

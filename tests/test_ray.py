@@ -48,6 +48,9 @@ LARGE = (512, 512)
 """Layers with which a push is half a megabyte: Ray sends what is below 0.1 MB with the call itself,
 and the pushes of Mario's network, 2.4 MB, through its store of objects, from node to node."""
 
+LEAST_OF_CUDA = 150 * 2**20
+"""Bytes of a GPU's memory that any process takes which computes there, at the least."""
+
 
 class Run:
     """A run on a cluster, without the trainer: its head in a thread of this process."""
@@ -210,6 +213,12 @@ def on_head(cluster: Any, actor: str) -> bool:
 def workers_of(run: Run) -> set[int]:
     """Return the numbers of all workers that have reported a rollout."""
     return {report.worker for report in run.sent if isinstance(report, WorkerReport)}
+
+
+def gpu_memory_in_use() -> int:
+    """Return the bytes of the GPU's memory that are in use."""
+    free, whole = torch.cuda.mem_get_info()
+    return whole - free
 
 
 def remove_nodes(cluster: Any) -> None:
@@ -459,7 +468,32 @@ def test_workers_share_the_gpu_that_their_node_says_it_has(cluster):
     with Run(dataclasses.replace(config, device="auto")) as run:
         run.wait(lambda: len(workers_of(run)) == 2)
         run.wait(lambda: free() == 0.0)
+        found = "finds no CUDA device" not in run.notices()
+        assert found == torch.cuda.is_available()
     run.wait(lambda: free() == 1.0)
+    run.check()
+
+
+@pytest.mark.gpu
+def test_workers_learn_on_the_gpu_of_their_machine_and_so_do_those_in_their_place(cluster):
+    before = gpu_memory_in_use()
+
+    def taken() -> int:
+        return gpu_memory_in_use() - before
+
+    remove_nodes(cluster)
+    cluster.add_node(num_cpus=2, num_gpus=torch.cuda.device_count())
+    config = task_config("CartPole-v1", ray="there", num_processes=2, num_global_steps=1e9)
+    with Run(dataclasses.replace(config, device="auto")) as run:
+        run.wait(lambda: len(workers_of(run)) == 2)
+        both = taken()
+        assert both >= 2 * LEAST_OF_CUDA
+        os.kill(process_of("Worker"), signal.SIGKILL)
+        run.wait(lambda: taken() < 0.75 * both)
+        run.wait(lambda: len(workers_of(run)) == 3)
+        assert taken() > 0.75 * both
+        run.goes_on()
+    run.wait(lambda: taken() < 0.25 * both)
     run.check()
 
 

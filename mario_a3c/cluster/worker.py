@@ -47,7 +47,8 @@ class Worker:
         ways: bytes,
     ) -> None:
         torch.set_num_threads(1)
-        device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
+        found = torch.cuda.is_available()
+        device = "cuda" if gpu and found else "cpu"
         self._config = dataclasses.replace(config, device=device)
         if ways:
             self._folder = tempfile.TemporaryDirectory(prefix="mario_a3c-")
@@ -55,6 +56,9 @@ class Worker:
             self._config = dataclasses.replace(self._config, paths=self._folder.name)
         self._spec, self._seed = spec, seed
         self._link = StoreLink(RayStore(address), number, config)
+        if gpu and not found:
+            wrong = "was given a GPU, but its PyTorch finds no CUDA device there"
+            self._link.send(Notice(f"worker {number} {wrong}: it learns on the CPU."))
 
     def work(self) -> None:
         """Train until the run is done.

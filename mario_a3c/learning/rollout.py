@@ -60,11 +60,16 @@ class Batch:
     state: State
 
     def minibatches(self, count: int, generator: torch.Generator) -> Iterator[Batch]:
-        """Deal the sequences out into random minibatches; a single one is not shuffled."""
+        """Deal the sequences out into random minibatches; a single one is not shuffled.
+
+        Args:
+            count: of minibatches.
+            generator: of the CPU, on whatever device the batch is.
+        """
         if count == 1:
             yield self
             return
-        order = torch.randperm(self.actions.shape[1], generator=generator)
+        order = torch.randperm(self.actions.shape[1], generator=generator).to(self.actions.device)
         for chosen in order.chunk(count):
             yield Batch(
                 _as_stored(partial(torch.index_select, dim=1, index=chosen), self.observations),
