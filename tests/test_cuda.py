@@ -104,7 +104,7 @@ def test_a_task_is_learned_on_the_gpu(tmp_path, task, least):
 
 
 def test_a_run_on_the_gpu_goes_on_on_the_cpu(tmp_path: Path):
-    stage = ["--world", "1", "--stage", "1", "--num-processes", "2"]
+    stage = ["--world", "1", "--stage", "1", "--num-processes", "2", "--precision", "bfloat16"]
     of_device = {"cuda": (stage, 2_000), "cpu": (["--resume", str(tmp_path / "run")], 4_000)}
     for device, (words, steps) in of_device.items():
         words = [*words, "--device", device, "--num-global-steps", str(steps)]
