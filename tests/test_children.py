@@ -1,6 +1,7 @@
 """Child processes: heard to their last word, replaced when they die, gone when their parent is."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -232,3 +233,10 @@ def processor_time(process: int) -> float:
     """Return the seconds that a process has computed."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(os.confstr("CS_GNU_LIBC_VERSION") is None, reason="needs the GNU C library")
+def test_memory_that_a_child_frees_is_used_again_without_asking_the_system(family):
+    start(family, "user", deeds.report_page_faults)
+    family.until(lambda: bool(family.reports))
+    assert family.reports[0] < deeds.WORKED_WITH / resource.getpagesize() / 100

@@ -17,6 +17,7 @@ from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.search.ways import ways_file
+from mario_a3c.training.processes import keep_freed_memory
 from mario_a3c.training.shared import FAULTS
 from mario_a3c.training.worker import local_train
 
@@ -47,6 +48,7 @@ class Worker:
         ways: bytes,
     ) -> None:
         torch.set_num_threads(1)
+        keep_freed_memory()
         found = torch.cuda.is_available()
         device = "cuda" if gpu and found else "cpu"
         self._config = dataclasses.replace(config, device=device)

@@ -17,6 +17,8 @@ from typing import Any
 from mario_a3c.faults import Failure, RunError
 
 PR_SET_PDEATHSIG = 1
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Names of settings for mallopt(3)."""
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)  # looked up here: little may be done in a fork
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a run to stop. Only the parent acts on them, and tells its children."""
@@ -51,6 +53,7 @@ def enter_child() -> None:
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    keep_freed_memory()
     parent = parent_process()
     if parent is None:
         return
@@ -60,6 +63,19 @@ def enter_child() -> None:
     threading.Thread(
         target=_end_with, args=(parent.sentinel,), name="parent watch", daemon=True
     ).start()
+
+
+def keep_freed_memory() -> None:
+    """Have memory that this process frees stay with it, to be used again.
+
+    An update makes and drops tensors of some hundred megabytes. The GNU C library gives pieces of
+    that size back to the system at once, which has to clear each page before it hands it out again:
+    without this, a fifth of a worker's time. Elsewhere nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)  # no piece of memory is asked for on its own
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def how_it_ended(process: BaseProcess) -> str:
