@@ -1,6 +1,7 @@
 """How many agent steps a second training makes, and what they cost: emulator and learner apart.
 
-    python benchmarks/throughput.py [--seconds 30] [--engines native nes-py] [--page README.md]
+    python benchmarks/throughput.py [--seconds 30] [--engines native nes-py] [--settings default]
+        [--page README.md]
 
 Every row is a real run of train.py with two workers and its evaluation process. The emulator's
 share is measured alone: the same number of games, stepped with random actions in one process.
@@ -134,11 +135,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each run is measured")
     parser.add_argument("--engines", nargs="+", default=["native", "nes-py"])
+    parser.add_argument("--settings", default="", help="only those whose name begins so")
     parser.add_argument("--page", type=Path, help="a page whose table 'throughput' is renewed")
     arguments = parser.parse_args()
     rows = []
     for engine in arguments.engines:
         for name, (games, options) in SETTINGS.items():
+            if not name.startswith(arguments.settings):
+                continue
             figures = measure_training(engine, options, arguments.seconds)
             alone = measure_emulator(engine, games, 3.0)
             cells = [f"{figures[key]:,.0f}" for key in ("steps", "updates")]
