@@ -1,7 +1,10 @@
 """What an evaluation writes down of the run that it belongs to."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +21,7 @@ from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.shared import FINISH, FINISH_AND_LOOK
 from mario_a3c.training.trainer import Trainer
 from tests.alone import spec_of, task_config
+from tests.runs import busy
 
 EARLIER = 1000.0
 
@@ -54,6 +58,20 @@ def best_agent(
 
 def test_an_agents_training_time_counts_what_came_before_a_resume(tmp_path):
     assert EARLIER <= best_agent(tmp_path)["seconds"] < EARLIER + 100
+
+
+def test_an_evaluation_that_stood_still_rests_no_longer_for_it(tmp_path, monkeypatch):
+    stood_still = 2.0
+    play = Evaluator.play
+
+    def slowly(evaluator: Evaluator, steps: int, model: ActorCritic | None = None) -> Evaluation:
+        Event().wait(stood_still)
+        return replace(play(evaluator, steps, model), seconds=stood_still)
+
+    monkeypatch.setattr(Evaluator, "play", slowly)
+    begun = time.monotonic()
+    best_agent(tmp_path, evaluations=2, eval_interval=0.1)
+    assert time.monotonic() - begun < 5 * stood_still * busy()
 
 
 def test_a_best_agent_that_nobody_was_told_of_is_not_replaced_by_a_worse_one(tmp_path):

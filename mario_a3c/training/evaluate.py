@@ -29,10 +29,11 @@ from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.recording import Recorder
 from mario_a3c.training.shared import FAULTS, Shared
 
-REST, REST_OF_VIDEO = 15.0, 9.0
-"""Seconds of rest per second of evaluation, and per second in which a video was made.
+REST, REST_OF_VIDEO = 22.0, 13.0
+"""Seconds of rest per second of processor time that an evaluation took, and its video.
 
-Even if every evaluation were filmed, both would take less than a tenth of two cores."""
+Even if every evaluation were filmed, both would take less than a tenth of two cores. Time on the
+clock does not count: one that stood still in the middle would be followed by hours of rest."""
 
 
 class Evaluator:
@@ -162,6 +163,7 @@ def evaluate(
     best, good_ones = BestAgent(folder, config, so_far), 0
     steps = -1
     while not shared.stopping or (shared.last_look and shared.steps != steps):
+        started, computed = time.monotonic(), time.process_time()
         steps = shared.steps
         average.take(shared.weights, steps)
         try:
@@ -183,7 +185,7 @@ def evaluate(
             best.keep(evaluation, evaluator.model)
         except (CheckpointError, OSError) as error:
             connection.send(Notice(f"The best agent could not be saved: {reason(error)}."))
-        played = time.monotonic()
+        played = time.process_time()
         try:
             evaluation = replace(evaluation, video=recorder.record(evaluation))
         except (GameError, OSError, ValueError) as error:
@@ -192,9 +194,8 @@ def evaluate(
         connection.send(evaluation)
         if evaluation.good and good_ones < config.solved_evaluations:
             continue
-        now = time.monotonic()
-        pause = max(REST * evaluation.seconds, REST_OF_VIDEO * (now - played))
-        until = now + max(pause, config.eval_interval - evaluation.seconds)
+        pause = max(REST * (played - computed), REST_OF_VIDEO * (time.process_time() - played))
+        until = max(time.monotonic() + pause, started + config.eval_interval)
         while not shared.stopping and time.monotonic() < until:
             average.take(shared.weights, shared.steps)
             time.sleep(0.1)
