@@ -18,8 +18,9 @@ from mario_a3c.config import RunConfig
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.optim import make_state
-from mario_a3c.learning.rollout import Batch
+from mario_a3c.learning.rollout import Batch, RolloutCollector
 from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.training.learner import Learner
 from mario_a3c.training.shared import Shared
 
 SHAPE = (2, 36, 36)
@@ -134,3 +135,16 @@ class ScriptedGames(VectorEnv[Any, Any, Any]):
             self._time[game] = 0
         rewards = np.full(self.num_envs, self.reward, dtype=np.float32)
         return self._pictures(), rewards, terminated, ended & ~terminated, infos
+
+
+GAMES = [[Script(3), Script(5, terminated=False)], [Script(11)]]
+"""Two games with episodes that end, one of them cut short, in a rollout of eight steps."""
+
+
+def collected(learner: Learner) -> Batch:
+    """Return a rollout of those games, played by a learner's model on the CPU."""
+    torch.manual_seed(3)
+    games = ScriptedGames(GAMES, reward=1.0)
+    config = learner.config
+    collector = RolloutCollector(games, learner.model, config.num_local_steps, config.unroll, CPU)
+    return collector.collect(0.9, 0.95)[0]

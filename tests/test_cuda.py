@@ -18,11 +18,19 @@ from mario_a3c.training.learner import Learner
 from mario_a3c.training.link import MemoryLink
 from tests.alone import mean_score, task_config, train_alone
 from tests.runs import TrainRun
-from tests.small import CPU, SPEC, Script, ScriptedGames, changed, small_config, small_shared
+from tests.small import (
+    CPU,
+    GAMES,
+    SPEC,
+    ScriptedGames,
+    changed,
+    collected,
+    small_config,
+    small_shared,
+)
 
 pytestmark = pytest.mark.gpu
 CUDA = torch.device("cuda")
-GAMES = [[Script(3), Script(5, terminated=False)], [Script(11)]]
 NEAR = 1e-4
 """How far a gradient may be from that of the CPU, as a part of its length."""
 
@@ -53,9 +61,7 @@ def test_a_gradient_on_the_gpu_is_that_of_the_cpu(changes):
     spec = dataclasses.replace(SPEC, **changes)
     near, far = learner_on(CPU, spec), learner_on(CUDA, spec)
     assert far.model.value.weight.is_cuda
-    torch.manual_seed(3)
-    collector = RolloutCollector(ScriptedGames(GAMES, reward=1.0), near.model, 8, 4, CPU)
-    batch, _ = collector.collect(0.9, 0.95)
+    batch = collected(near)
     ways = Imitated(
         torch.randint(0, 256, (4, 3, *spec.observation_shape), dtype=torch.uint8),
         torch.randint(0, spec.num_actions, (4, 3)),
@@ -72,9 +78,7 @@ def test_a_gradient_on_the_gpu_is_that_of_the_cpu(changes):
 def test_an_update_on_the_gpu_moves_the_shared_weights_as_one_on_the_cpu_does():
     learners = {device: learner_on(device, SPEC) for device in (CPU, CUDA)}
     begun = learners[CPU].shared.weights.clone()
-    torch.manual_seed(3)
-    games = ScriptedGames(GAMES, reward=1.0)
-    batch, _ = RolloutCollector(games, learners[CPU].model, 8, 4, CPU).collect(0.9, 0.95)
+    batch = collected(learners[CPU])
     learners[CUDA].update(changed(batch, Tensor.cuda))
     learners[CPU].update(batch)
     changes = {device: learner.shared.weights - begun for device, learner in learners.items()}

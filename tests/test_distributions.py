@@ -78,6 +78,16 @@ def drawn_evenly(action_space, games=4000):
     return distribution.sample().numpy()
 
 
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(-2.0, 2.0, (2,))], ids=str)
+def test_random_actions_are_drawn_where_the_observations_lie(space):
+    elsewhere = torch.zeros((5, 3), device="meta")
+    policy = UniformPolicy(ModelSpec.for_task(spaces.Box(-1.0, 1.0, (3,)), space, RunConfig()))
+    distribution, values, _ = policy.act(elsewhere, ())
+    actions = distribution.sample()
+    assert actions.device == values.device == distribution.log_prob(actions).device
+    assert values.device == elsewhere.device
+
+
 @pytest.mark.parametrize(
     ("low", "high", "least", "most"),
     [

@@ -13,14 +13,12 @@ from torch.distributions import Categorical
 from mario_a3c.learning.imitation import Imitated, Imitation
 from mario_a3c.learning.loss import a3c_loss, clipped_surrogate, imitation_loss
 from mario_a3c.learning.model import ActorCritic
-from mario_a3c.learning.rollout import Batch, RolloutCollector
+from mario_a3c.learning.rollout import Batch
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.learner import Learner
 from mario_a3c.training.link import Link, MemoryLink
 from mario_a3c.training.shared import DROPPED, UPDATES
-from tests.small import CPU, SPEC, Script, ScriptedGames, changed, small_config, small_shared
-
-GAMES = [[Script(3), Script(5, terminated=False)], [Script(11)]]
+from tests.small import CPU, SPEC, changed, collected, small_config, small_shared
 
 
 def make_learner(**changes: object) -> Learner:
@@ -32,14 +30,6 @@ def pushed_by(learner: Learner) -> Tensor:
     gradient = learner.shared.weights.grad
     assert gradient is not None
     return gradient
-
-
-def collected(learner: Learner) -> Batch:
-    torch.manual_seed(3)
-    games = ScriptedGames(GAMES, reward=1.0)
-    config = learner.config
-    collector = RolloutCollector(games, learner.model, config.num_local_steps, config.unroll, CPU)
-    return collector.collect(0.9, 0.95)[0]
 
 
 def gradient_of(learner: Learner, batch: Batch) -> Tensor:

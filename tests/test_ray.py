@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.throughput import gpu_memory
 from mario_a3c.cluster.child import connect
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice, RunError
@@ -48,8 +49,8 @@ LARGE = (512, 512)
 """Layers with which a push is half a megabyte: Ray sends what is below 0.1 MB with the call itself,
 and the pushes of Mario's network, 2.4 MB, through its store of objects, from node to node."""
 
-LEAST_OF_CUDA = 150 * 2**20
-"""Bytes of a GPU's memory that any process takes which computes there, at the least."""
+LEAST_OF_CUDA = 0.15
+"""GiB of a GPU's memory that any process takes which computes there, at the least."""
 
 
 class Run:
@@ -213,12 +214,6 @@ def on_head(cluster: Any, actor: str) -> bool:
 def workers_of(run: Run) -> set[int]:
     """Return the numbers of all workers that have reported a rollout."""
     return {report.worker for report in run.sent if isinstance(report, WorkerReport)}
-
-
-def gpu_memory_in_use() -> int:
-    """Return the bytes of the GPU's memory that are in use."""
-    free, whole = torch.cuda.mem_get_info()
-    return whole - free
 
 
 def remove_nodes(cluster: Any) -> None:
@@ -476,10 +471,10 @@ def test_workers_share_the_gpu_that_their_node_says_it_has(cluster):
 
 @pytest.mark.gpu
 def test_workers_learn_on_the_gpu_of_their_machine_and_so_do_those_in_their_place(cluster):
-    before = gpu_memory_in_use()
+    before = gpu_memory()
 
-    def taken() -> int:
-        return gpu_memory_in_use() - before
+    def taken() -> float:
+        return gpu_memory() - before
 
     remove_nodes(cluster)
     cluster.add_node(num_cpus=2, num_gpus=torch.cuda.device_count())

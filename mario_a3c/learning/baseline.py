@@ -33,12 +33,13 @@ class UniformPolicy:
 
     def act(self, observations: Tensor, state: State) -> tuple[Distribution, Tensor, State]:
         """Choose for B games; see `mario_a3c.learning.model.ActorCritic.act`."""
-        games = len(observations)
-        return self._distribution(games), torch.zeros(games), ()
+        games, device = len(observations), observations.device
+        return self._distribution(games, device), torch.zeros(games, device=device), ()
 
-    def _distribution(self, games: int) -> Distribution:
-        if not self.spec.continuous:
-            return Categorical(logits=torch.zeros(games, self.spec.num_actions))
+    def _distribution(self, games: int, device: torch.device) -> Distribution:
         shape = (games, self.spec.num_actions)
-        each = Uniform(self._low.expand(shape), self._high.expand(shape), validate_args=False)
+        if not self.spec.continuous:
+            return Categorical(logits=torch.zeros(shape, device=device), validate_args=False)
+        low, high = (bound.to(device).expand(shape) for bound in (self._low, self._high))
+        each = Uniform(low, high, validate_args=False)
         return Independent(each, 1, validate_args=False)

@@ -39,7 +39,7 @@ class Learner:
         self, config: RunConfig, spec: ModelSpec, link: Link, device: torch.device, seed: int
     ) -> None:
         """Build a local model with the shared weights; ``seed`` is that of the minibatches."""
-        self.config, self.link, self.device = config, link, device
+        self.config, self.link = config, link
         self.shared, self.row = link.shared, link.row
         self.model = ActorCritic(spec).to(device)
         use_precision(self.model, config.precision)

@@ -1,4 +1,4 @@
-"""Signals and processes: what a child is deaf to, what it dies of, and when the parent stops."""
+"""Processes: what a child is deaf to, what it keeps and dies of, and when the parent stops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from mario_a3c.faults import Failure, RunError
 PR_SET_PDEATHSIG = 1
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Names of settings for mallopt(3)."""
-_prctl = getattr(ctypes.CDLL(None), "prctl", None)  # looked up here: little may be done in a fork
+_libc = ctypes.CDLL(None)
+_prctl = getattr(_libc, "prctl", None)  # looked up here: little may be done in a fork
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a run to stop. Only the parent acts on them, and tells its children."""
 
@@ -69,10 +70,10 @@ def keep_freed_memory() -> None:
     """Have memory that this process frees stay with it, to be used again.
 
     An update makes and drops tensors of some hundred megabytes. The GNU C library gives pieces of
-    that size back to the system at once, which has to clear each page before it hands it out again:
-    without this, a fifth of a worker's time. Elsewhere nothing happens.
+    that size back to the system at once, which has to clear each page before it hands it out again
+    (``docs/engine.md`` tells what that cost). Elsewhere nothing happens.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(_libc, "mallopt", None)
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)  # no piece of memory is asked for on its own
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -76,8 +76,7 @@ def local_train(
         RunError: the environment keeps failing, or updates keep being dropped.
     """
     torch.manual_seed(seed)
-    device = "cpu" if config.algorithm == "random" else config.device  # it has no network to run
-    learner = Learner(config, spec, link, torch.device(device), seed)
+    learner = Learner(config, spec, link, torch.device(config.device), seed)
     shared, worker = link.shared, link.worker
     counters = shared.counters[link.row]
     faults, failures = Patience(MOST_FAULTS), 0
@@ -144,7 +143,7 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
             learner.model if learner.learning else UniformPolicy(learner.model.spec),
             config.num_local_steps,
             config.unroll,
-            learner.device,
+            torch.device(config.device),
             reward_scaling(config, shared, row),
         )
     except (GameError, NotFiniteError):
