@@ -1,6 +1,6 @@
 """The benchmark of Mario's agents: what it tells of how they were trained."""
 
-from mario_a3c.benchmark.mario import means_of, training_in_all, training_of
+from mario_a3c.benchmark.mario import mario_table, means_of, training_in_all, training_of
 from mario_a3c.config import RunConfig
 
 
@@ -9,6 +9,16 @@ def stage(greedy, sampled, *runs, means="reuse"):
     told = {"greedy": greedy, "sampled": sampled, "episodes": 200, "means": means}
     names = "task", "steps", "seconds", "began"
     return told | {"runs": [dict(zip(names, each, strict=True)) for each in runs]}
+
+
+def test_the_short_table_leaves_out_how_agents_were_made_and_keeps_rows_and_columns_together():
+    told = {"world": 1, "stage": 2, "time_left": 342.4, "seconds": 90.0, "seed": 1, "shipped": True}
+    told |= {"replayed": True, "failed_max_x": 1139.0, "random_max_x": 453.0, "steps": 1000}
+    agent = stage(True, 169) | told
+    columns, _, row = mario_table({"mario-1-2": agent}, short=True).splitlines()
+    assert columns == "| stage | greedy | sampled, of 200 | time left | steps | trained for |"
+    assert row == "| 1-2 | finishes | 169 | 342 | 1,000 | 1.5 min |"
+    assert "| reuse |" in mario_table({"mario-1-2": agent})
 
 
 def test_what_all_stages_took_is_added_up_and_those_that_finish_are_counted():

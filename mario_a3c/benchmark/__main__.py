@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     table = mario_table(results)
     page = _page(table, results) + "\n" + tasks_page(results, options.trainings)
     write_atomically(options.page, page.encode())
-    renew_table(options.readme, "agents", table)
+    renew_table(options.readme, "agents", mario_table(results, short=True))
     renew_table(options.readme, "tasks", tasks_table(results))
     return 0
 
@@ -131,7 +131,10 @@ furthest x of as many episodes with random buttons. Steps, time and means are th
 from nothing to where these weights were measured best, over all runs in a row, each of which began
 with the best agent of the one before; the seed is the last one's, and the time wall-clock time on
 one or two cores, which other work mostly shared. Of a warm start the row tells only what came
-after. Measured on {machine}.
+after. Means: reuse is several passes over each rollout; gradual no-ops, retries and averaged
+weights are `--gradual-noops`, `--retry-fraction` and `--average-share`; where there are two values
+of gamma, or so many runs, several were made one after another; with first on 1-3 one of these began
+with the agent of 1-3. Measured on {machine}.
 
 {training_in_all(results)}
 

@@ -37,6 +37,8 @@ _COLUMNS = (
     "seed",
     "means",
 )
+_SHORT = ("stage", "greedy", f"sampled, of {EPISODES}", "time left", "steps", "trained for")
+"""The columns of the table in the README."""
 
 
 def measure_mario(path: Path) -> dict[str, Any]:
@@ -86,10 +88,12 @@ def training_of(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def mario_table(results: dict[str, dict[str, Any]]) -> str:
-    """Return the table of all Mario agents, Markdown."""
+def mario_table(results: dict[str, dict[str, Any]], *, short: bool = False) -> str:
+    """Return the table of all Mario agents, Markdown; ``short`` leaves out how they were made."""
     rows = [_row(figures) for task, figures in sorted(results.items()) if task.startswith("mario-")]
-    return markdown_table(_COLUMNS, rows)
+    kept = [n for n, name in enumerate(_COLUMNS) if not short or name in _SHORT]
+    lines = [[line[n] for n in kept] for line in (_COLUMNS, *rows)]
+    return markdown_table(lines[0], lines[1:])
 
 
 def training_in_all(results: dict[str, dict[str, Any]]) -> str:
