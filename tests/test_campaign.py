@@ -151,7 +151,7 @@ def test_a_stage_that_was_solved_by_other_options_gets_another_turn(tmp_path: Pa
     assert again.next_record() is again.records[0]
 
 
-def test_a_run_that_fails_does_not_count_as_solved_by_what_an_earlier_one_has_left(
+def test_a_run_that_fails_or_is_broken_off_is_not_solved_by_what_an_earlier_one_has_left(
     tmp_path: Path,
 ) -> None:
     campaign = Campaign(tmp_path, [(1, 1)], ONE_SEED, [])
@@ -159,6 +159,8 @@ def test_a_run_that_fails_does_not_count_as_solved_by_what_an_earlier_one_has_le
     (tmp_path / "status.json").write_text('{"solved": true}', "utf-8")
     campaign.end_turn(record, tmp_path, 2)
     assert (record.failed, record.solved, record.turns) == (True, False, 1)
+    campaign.end_turn(record, tmp_path, None)
+    assert (record.failed, record.solved, record.turns) == (False, False, 1)
     campaign.end_turn(record, tmp_path, 0)
     assert (record.failed, record.solved, record.turns) == (False, True, 1)
 

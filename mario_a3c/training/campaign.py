@@ -188,9 +188,9 @@ class Campaign:
             RunError: several runs in a row have failed.
         """
         self.take_status(record, folder)
-        # What a run that failed has left may be of an earlier turn, with other options.
         record.failed = bool(status)
-        record.solved = not record.failed and bool(record.status.get("solved"))
+        # What is there after another end may be of an earlier turn, with other options.
+        record.solved = status == 0 and bool(record.status.get("solved"))
         record.options = self.options
         if status is not None and not record.solved:
             record.turns += 1
