@@ -164,6 +164,17 @@ class NanObservation(Game):
         return np.array([math.nan if self.broken else 0.5, 1.0], np.float32)
 
 
+class NanWhereItIsCutShort(Game):
+    """Is cut short instead of ended, now and then at a NaN."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Go on or be cut short."""
+        observation, reward, cut, _, info = super().step(action)
+        if cut and self.broken:
+            observation = np.array([math.nan, 1.0], np.float32)
+        return observation, reward, False, cut, info
+
+
 class AlwaysNanObservation(Game):
     """Shows nothing but NaN."""
 

@@ -172,6 +172,7 @@ def test_a_game_that_always_raises_ends_the_run_with_its_own_message(game, messa
         ("HugeReward", "reward 1e+39"),
         ("InfiniteObservation", "observation inf"),
         ("NanObservation", "observation nan"),
+        ("NanWhereItIsCutShort", "observation nan"),
     ],
 )
 def test_a_rollout_with_numbers_that_are_not_finite_is_dropped_counted_and_told(game, message):

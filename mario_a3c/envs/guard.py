@@ -90,6 +90,8 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         )
         _check_finite("reward", rewards)
         _check_finite("observation", observation)
+        for game in np.flatnonzero(truncated):  # it is valued; after a real end nothing is
+            _check_finite("observation", infos["final_obs"][game])
         return observation, rewards, terminated, truncated, infos
 
     def close(self, **settings: Any) -> None:
