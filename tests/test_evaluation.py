@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from mario_a3c.checkpoint import load_agent, score_of
+from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.training.ancestry import ancestors_of_its_children
 from mario_a3c.training.best import BestAgent, SoFar
 from mario_a3c.training.evaluate import Evaluator, evaluate
 from mario_a3c.training.evaluation import Evaluation
-from mario_a3c.training.shared import FINISH, FINISH_AND_LOOK
+from mario_a3c.training.shared import FINISH, FINISH_AND_LOOK, UPDATES
 from mario_a3c.training.trainer import Trainer
 from tests.alone import spec_of, task_config
 from tests.runs import busy
@@ -138,6 +139,28 @@ def test_the_evaluation_of_a_run_that_is_over_looks_once_more_if_it_is_asked_to(
     arguments = (*trainer._evaluation_arguments(), SimpleNamespace(send=reports.append))
     evaluate(*arguments)
     assert len(reports) == evaluations
+
+
+def test_what_is_learned_during_the_last_look_is_looked_at_as_well(tmp_path, monkeypatch):
+    """A worker counts a rollout's steps before it learns from them."""
+    config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5)
+    trainer = Trainer(config, spec_of(config), tmp_path)
+    shared, play = trainer.shared, Evaluator.play
+    shared.stop[0] = FINISH_AND_LOOK
+    shared.weights.fill_(0.0)
+
+    def play_while_others_learn(evaluator: Evaluator, steps: int) -> Evaluation:
+        evaluation = play(evaluator, steps)
+        if not shared.updates:
+            shared.weights.fill_(0.5)
+            shared.counters[0, UPDATES] = 3
+        return evaluation
+
+    monkeypatch.setattr(Evaluator, "play", play_while_others_learn)
+    arguments = (*trainer._evaluation_arguments(), SimpleNamespace(send=lambda _: None))
+    evaluate(*arguments)
+    kept = load_agent(tmp_path / "best.safetensors").model
+    assert FlatParameters(kept).values.unique().tolist() == [0.5]
 
 
 def kept_of(monkeypatch, folder: Path, finished: list[int], evaluations: int) -> tuple[float, int]:

@@ -161,10 +161,11 @@ def evaluate(
     faults = Patience(MOST_FAULTS)
     average = WeightAverage(config.average_share)
     best, good_ones = BestAgent(folder, config, so_far), 0
-    steps = -1
-    while not shared.stopping or (shared.last_look and shared.steps != steps):
+    seen = (-1, -1)
+    while not shared.stopping or (shared.last_look and (shared.steps, shared.updates) != seen):
         started, computed = time.monotonic(), time.process_time()
         steps = shared.steps
+        seen = (steps, shared.updates)  # a worker counts its steps, and then learns from them
         average.take(shared.weights, steps)
         try:
             evaluator = evaluator or Evaluator(config, spec, seed, inside)
@@ -174,7 +175,7 @@ def evaluate(
         except (GameError, NotFiniteError) as error:
             if evaluator is not None:
                 evaluator.env.close()
-            evaluator, seed, steps = None, seed + 1, -1  # a last look is still to come
+            evaluator, seed, seen = None, seed + 1, (-1, -1)  # a last look is still to come
             connection.send(Notice(f"evaluation: {error}; it begins with new games."))
             shared.counters[-1, FAULTS] += isinstance(error, GameError)
             faults.failed(error)
