@@ -94,6 +94,20 @@ def test_the_last_videos_stay_and_the_newest_is_one_of_them(recorder, tmp_path):
     assert "step-000000900-best.mp4" not in found
 
 
+def test_videos_of_first_completions_stay_so_that_no_later_one_is_called_the_first(
+    recorder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(recording, "KEEP", 2)
+    for step in range(1, 4):
+        assert recorder.record(evaluation(step, 3160 + step, 1.0))
+    assert {name.partition(".")[0] for name in names(tmp_path)} == {
+        "step-000000001-first-greedy-completion",
+        "step-000000003-best",
+    }
+    resumed = Recorder(small_config(engine="nes-py"), tmp_path, best_score=1e9)
+    assert resumed.record(evaluation(20, 3161, 1.0)).endswith("periodic.mp4")
+
+
 def test_a_full_disk_leaves_no_broken_video(tmp_path):
     with small_disk(tmp_path / "disk", 2**20) as disk:
         recorder = Recorder(small_config(engine="nes-py"), disk)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FIRST, GREEDILY = "first-completion", "first-greedy-completion"
 KEEP = 20
-"""Videos that stay in a run's folder; older ones are deleted."""
+"""Videos that stay in a run's folder: the first completions, and the newest of the others."""
 
 
 class Recorder:
@@ -101,8 +101,11 @@ class Recorder:
             engine.close()
 
     def _rotate(self) -> None:
-        videos = sorted(self._folder.glob("*.mp4"), key=lambda video: video.stat().st_mtime_ns)
-        for old in videos[:-KEEP]:
+        def worth(video: Path) -> tuple[bool, int]:
+            is_first = video.stem.endswith((FIRST, GREEDILY))  # `__init__` looks for these
+            return is_first, video.stat().st_mtime_ns
+
+        for old in sorted(self._folder.glob("*.mp4"), key=worth)[:-KEEP]:
             old.unlink()
             old.with_suffix(".gif").unlink(missing_ok=True)
 
