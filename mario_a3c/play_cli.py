@@ -122,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         lead_nowhere(sys.stdout)
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"play.py: a file could not be written: {error}.", file=sys.stderr)
+        return 1
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -142,16 +145,10 @@ def _main(arguments: Sequence[str]) -> int:
         print(f"play.py: {error}", file=sys.stderr)
         return BAD_INPUT
     print(sentence, flush=True)
-    try:
-        if options.env_name == MARIO:
-            outcome = summary(game, _play(game, options))
-        else:
-            outcome = task_summary(task, _play_task(task, size, options))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"play.py: a file could not be written: {error}.", file=sys.stderr)
-        return 1
+    if options.env_name == MARIO:
+        outcome = summary(game, _play(game, options))
+    else:
+        outcome = task_summary(task, _play_task(task, size, options))
     if options.json:
         print(json.dumps(outcome), flush=True)
     return 0

@@ -17,6 +17,7 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.playing.episodes import AgentPlayer, RandomPlayer, play_episodes
 from mario_a3c.playing.video import read_video
 from mario_a3c.replay import completes
+from tests.disks import small_disk
 from tests.mario import needs_native, on_both_engines
 from tests.pipes import unread
 
@@ -237,6 +238,14 @@ def test_words_that_cannot_be_meant_are_refused_in_a_sentence(capsys, words, sen
     assert play_cli.main(words.split()) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", f"play.py: {sentence}\n")
+
+
+def test_a_gallery_that_finds_the_disk_full_says_so(capsys, tmp_path):
+    with small_disk(tmp_path / "disk", 2**17) as disk:
+        assert play_cli.main(["--gallery", str(disk / "gallery"), "--engine", "nes-py"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("play.py: a file could not be written: ")
+    assert told.count("\n") == 1
 
 
 def test_playing_ends_when_nobody_reads_what_it_says(monkeypatch):
