@@ -180,7 +180,7 @@ class RunConfig:
     deviation: str = "state"
     """Deviation of continuous actions: state (follows from the observation) or free (does not)."""
     precision: str = "auto"
-    """Arithmetic of the convolutions: float32, bfloat16, or auto: bfloat16 where it is fast."""
+    """Arithmetic of the convolutions: float32, bfloat16, or auto: bfloat16 if the CPU is fast."""
     device: str = "auto"
     """Where the networks run: cpu, cuda, or auto: cuda if there is one."""
     use_gpu: bool = False
@@ -373,6 +373,9 @@ class RunConfig:
             raise ConfigError(
                 f"--hide is for tasks whose observations are numbers: leave it out with {MARIO}."
             )
+        for name in ("start_fraction", "imitation_coef", "ground_of_ways", "retry_fraction"):
+            if getattr(self, name) and not self.is_mario:
+                raise ConfigError(f"{_option(name)} is for {MARIO}: leave it out here.")
         if self.start_from and not self.start_fraction:
             raise ConfigError(
                 f"--start-from {self.start_from} says where episodes begin along a found way, and "
@@ -389,6 +392,11 @@ class RunConfig:
             raise ConfigError(
                 f"--sequence-length {self.sequence_length} does not divide --num-local-steps "
                 f"{self.num_local_steps}: choose a divisor of it, or 0 for the whole rollout."
+            )
+        if self.normalize_advantages and self.num_games * self.num_local_steps == 1:
+            raise ConfigError(
+                "--num-games 1 with --num-local-steps 1 leaves one advantage in a rollout, which "
+                "has no deviation: give more of either, or --no-normalize-advantages."
             )
         sequences = self.num_games * self.num_local_steps // self.unroll
         if sequences % self.minibatches:
@@ -422,6 +430,7 @@ _POSITIVE = (
     "eval_episodes",
     "eval_interval",
     "max_actions",
+    "stage_hours",
 )
 _NOT_NEGATIVE = (
     "learning_rate_final",
@@ -440,7 +449,6 @@ _NOT_NEGATIVE = (
     "video_interval",
     "anneal_steps",
     "hours",
-    "stage_hours",
     "ray_ahead",
     "ray_updates",
 )

@@ -95,6 +95,19 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ("--env-name CartPol-v1", "--env-name 'CartPol-v1' is unknown. Did you mean CartPole-v1?"),
         ("--lstm-size 1000000000", "--lstm-size 1000000000 and --hidden 64 64 make a network"),
         ("--start-from 0.7 --start-fraction 0", "--start-from 0.7 says where episodes begin"),
+        ("--stages 1-1 --stage-hours 0", "--stage-hours 0.0 is not allowed: give a number above"),
+        (
+            "--preset none --num-games 1 --num-local-steps 1 --minibatches 1 --sequence-length 1",
+            "--num-games 1 with --num-local-steps 1 leaves one advantage in a rollout",
+        ),
+        (
+            "--env-name CartPole-v1 --imitation-coef 0.1",
+            "--imitation-coef is for SuperMarioBros: leave it out here.",
+        ),
+        (
+            "--env-name CartPole-v1 --retry-fraction 0.5",
+            "--retry-fraction is for SuperMarioBros: leave it out here.",
+        ),
         ("--num-seeds 3", "--num-seeds 3 is for campaigns: give --stages"),
         ("--load-from nowhere", "There is no checkpoint nowhere."),
         ("--load-from-previous-stage", "--load-from-previous-stage is not possible: 1-1 has"),
@@ -319,8 +332,39 @@ def test_the_last_run_of_a_task_is_found(run, capsys, logs):
     assert sentence == f"--resume last: there is no run of mario-1-2 in {runs}."
 
 
-def test_a_resumed_run_cannot_change_its_task_or_network(capsys, logs, run):
+def test_the_last_run_of_a_task_is_found_by_its_settings_and_not_by_its_name(tmp_path):
+    logs = ("--log-path", str(tmp_path))
+    runs = {
+        "mine": ("--env-name", "Pendulum-v1"),
+        "Pendulum-v1-hide-2-now": ("--env-name", "Pendulum-v1", "--hide", "2"),
+        "broken": ("--env-name", "Pendulum-v1"),
+    }
+    for age, (name, words) in enumerate(reversed(runs.items())):
+        trainer, _ = prepare(parse([*words, *logs, "--run-name", name]))
+        os.utime(states(trainer.folder)[0], (1e9 - age, 1e9 - age))
+    (tmp_path / "broken" / "config.json").write_text("[")
+    for name in ("mine", "Pendulum-v1-hide-2-now"):
+        assert parse([*runs[name], *logs, "--resume", "last"]).resume == str(tmp_path / name)
+
+
+def test_a_run_goes_on_without_the_agent_it_began_with(tmp_path):
+    agent = tmp_path / "agent.safetensors"
+    words = ("--env-name", "CartPole-v1", "--log-path", str(tmp_path), "--run-name", "run")
+    config = parse([*words, "--load-from", str(agent)])
+    save_agent(agent, ActorCritic(network_for(config)), {})
+    trainer, _ = prepare(config)
+    assert trainer._lock is not None
+    trainer._lock.release()
+    agent.unlink()
+    resumed, _ = prepare(parse(["--resume", str(trainer.folder)]))
+    assert resumed.config.load_from == str(agent)
+
+
+def test_a_resumed_run_cannot_change_its_task_beginning_or_network(capsys, logs, run):
     for words, sentence in (
+        (("--preset", "reference"), "--preset reference is not possible with --resume: the run in"),
+        (("--preset", "nonsense"), "--preset nonsense is not possible with --resume: the run in"),
+        (("--load-from", "agent"), "--load-from agent is not possible with --resume: the run in"),
         (("--stage", "2"), f"--stage 2 is not possible with --resume: the run in {run} has"),
         (("--action-type", "right"), "--action-type right is not possible with --resume"),
         (("--lstm-size", "16"), f"The state in {run} is of another network or optimizer"),

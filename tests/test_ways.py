@@ -47,6 +47,13 @@ def test_several_ways_are_found_that_finish_the_stage_by_what_the_agent_can_pres
 
 
 @needs_native
+def test_the_random_baseline_looks_for_no_ways_and_begins_at_the_beginning(tmp_path: Path) -> None:
+    trainer, _ = prepare(_config(tmp_path, algorithm="random", start_fraction=0.5))
+    assert not ways.learns_from_ways(trainer.config)
+    assert trainer.config.start_fraction == 0
+
+
+@needs_native
 def test_a_run_finds_its_ways_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     way = Trace(1, 1, 7, 0, True, bytes(8))
     monkeypatch.setattr(ways, "find_ways", lambda *_: [way])

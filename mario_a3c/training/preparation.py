@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,7 +38,15 @@ from mario_a3c.training.trainer import Trainer
 
 TASK = ("env_name", "env_module", "world", "stage", "action_type", "hide")
 """Settings of which a run that goes on cannot change any."""
+BEGINNING = ("preset", "load_from", "load_from_previous_stage")
+"""Settings that say what a run begins with: one that goes on is past that."""
 NAME_ANOTHER = "name a folder in which you may write."
+WITHOUT_WAYS: dict[str, Any] = {
+    "start_fraction": 0.0,
+    "start_from": 0.0,
+    "imitation_coef": 0.0,
+    "ground_of_ways": False,
+}
 WAYS = "ways"
 """Folder in a run's folder that holds the ways it has found itself."""
 
@@ -61,13 +70,13 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
         engine, sentence = chosen_engine(config)
         config = dataclasses.replace(config, engine=engine)
         if learns_from_ways(config) and not config.paths and engine == "nes-py":
-            config = dataclasses.replace(
-                config, start_fraction=0.0, start_from=0.0, imitation_coef=0.0, ground_of_ways=False
-            )
+            config = dataclasses.replace(config, **WITHOUT_WAYS)
             sentence += " It finds no ways to learn from, which needs the native engine."
+        if config.algorithm == "random":
+            config = dataclasses.replace(config, **WITHOUT_WAYS)
         _check_ways(config)
     spec = network_for(config)
-    initial = _initial_agent(config, spec)
+    initial = None if config.resume else _initial_agent(config, spec)
     _check_saved_path(config.saved_path)
     folder = Path(config.resume) if config.resume else _new_folder(config)
     if learns_from_ways(config) and not config.paths:
@@ -85,7 +94,7 @@ def prepare(config: RunConfig) -> tuple[Trainer, str]:
     return trainer, sentence
 
 
-@contextmanager
+@contextlib.contextmanager
 def _our_own(folder: Path, new: bool) -> Iterator[FolderLock]:
     """Lock a run's folder; if it turns out that it cannot be used, give it back or remove it."""
     try:
@@ -135,9 +144,11 @@ def resumed_settings(wanted: RunConfig) -> RunConfig:
 
 
 def check_resumed(config: RunConfig, then: RunConfig) -> None:
-    """Raise `ConfigError` if the command line asks a resumed run for another task."""
-    for name in TASK:
+    """Raise `ConfigError` if the command line asks a resumed run for another task or beginning."""
+    for name in (*TASK, *BEGINNING):
         asked, was = getattr(config, name), getattr(then, name)
+        if name == "load_from":  # which may lie elsewhere by now
+            asked, was = Path(asked).name, Path(was).name
         if asked != was:
             option = "--" + name.replace("_", "-")
             raise ConfigError(
@@ -290,17 +301,30 @@ def _initial_agent(config: RunConfig, spec: ModelSpec) -> Agent | None:
         name = next(name for name in ours if ours[name] != theirs[name])
         raise ConfigError(
             f"{path} holds another network or action set than this run's: its {name} is "
-            f"{theirs[name]}, this run's {ours[name]}."
+            f"{theirs[name]}, this run's {ours[name]}. Give the options that it was trained with, "
+            "or another agent."
         )
     return agent
 
 
 def _last_run(config: RunConfig) -> Path:
-    runs = Path(config.log_path).glob(f"{config.task}-*/{PATTERN}")
-    newest = max(runs, key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
-        raise ConfigError(f"--resume last: there is no run of {config.task} in {config.log_path}.")
-    return newest.parent
+    """Return the folder of the run of a task whose newest state is the newest of all."""
+    changed: dict[Path, float] = {}
+    for state in Path(config.log_path).glob(f"*/{PATTERN}"):
+        with contextlib.suppress(OSError):  # a run that goes on has removed it
+            changed[state.parent] = max(state.stat().st_mtime, changed.get(state.parent, 0.0))
+    for folder in sorted(changed, key=lambda folder: changed[folder], reverse=True):
+        if _task_of(folder) == config.task:
+            return folder
+    raise ConfigError(f"--resume last: there is no run of {config.task} in {config.log_path}.")
+
+
+def _task_of(folder: Path) -> str:
+    """Return the task of the run in a folder, or "" if that cannot be read."""
+    try:
+        return RunConfig.from_dict(json.loads((folder / "config.json").read_text("utf-8"))).task
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        return ""
 
 
 def _new_folder(config: RunConfig) -> Path:
