@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 from torch.distributions import Normal
 
-from mario_a3c.config import RunConfig
+from mario_a3c.config import DEVIATIONS, RunConfig
 from mario_a3c.learning.baseline import UniformPolicy
-from mario_a3c.learning.distributions import DEVIATIONS, LEAST_DEVIATION, GaussianHead, first_step
+from mario_a3c.learning.distributions import LEAST_DEVIATION, GaussianHead, first_step
 from mario_a3c.learning.spec import ModelSpec
 
 LOW, HIGH = (-2.0, 0.0, -math.inf), (2.0, 10.0, math.inf)

@@ -15,8 +15,6 @@ Booleans = NDArray[np.bool_]
 
 NUM_AREAS = 128
 
-_PLAYER_STATE_DEAD = 0x06
-_PLAYER_STATE_DYING = 0x0B
 _STAGE_OVER_ENEMIES = (0x2D, 0x31)  # Bowser, the flag
 _SLIDING_DOWN = 3
 _END_OF_WORLD = 2
@@ -36,12 +34,6 @@ def x(ram: Ram) -> Integers:
     return ram[:, 0x6D].astype(np.int8).astype(np.int32) * 256 + ram[:, 0x86]
 
 
-def y(ram: Ram) -> Integers:
-    """Return Mario's height in pixels above the bottom of the screen, as the environment does."""
-    height = 255 - ram[:, 0x03B8].astype(np.int32)
-    return np.where(ram[:, 0xB5] < 1, height + 255, height)
-
-
 def score(ram: Ram) -> Integers:
     """Return the points."""
     return _digits(ram, 0x07DE, 6)
@@ -52,26 +44,6 @@ def time(ram: Ram) -> Integers:
     return _digits(ram, 0x07F8, 3)
 
 
-def coins(ram: Ram) -> Integers:
-    """Return the coins collected."""
-    return _digits(ram, 0x07ED, 2)
-
-
-def status(ram: Ram) -> Integers:
-    """Return 0 for small, 1 for tall, 2 or more for fireball Mario."""
-    return ram[:, 0x0756].astype(np.int32)
-
-
-def world(ram: Ram) -> Integers:
-    """Return the world being played, from 1."""
-    return ram[:, 0x075F].astype(np.int32) + 1
-
-
-def stage(ram: Ram) -> Integers:
-    """Return the stage being played, from 1."""
-    return ram[:, 0x075C].astype(np.int32) + 1
-
-
 def area(ram: Ram) -> NDArray[np.intp]:
     """Return which map is loaded, from 0 to 127; pipes and vines lead from one to another.
 
@@ -79,13 +51,6 @@ def area(ram: Ram) -> NDArray[np.intp]:
     area pointer at 0x750 changes earlier, when a pipe comes near).
     """
     return (ram[:, 0x074E] & 3).astype(np.intp) * 32 + (ram[:, 0x074F] & 31)
-
-
-def dying(ram: Ram) -> Booleans:
-    """Return whether Mario is dying, dead or below the screen."""
-    state = ram[:, 0x0E]
-    below = ram[:, 0xB5] > 1
-    return (state == _PLAYER_STATE_DYING) | (state == _PLAYER_STATE_DEAD) | below
 
 
 def flag_or_axe(ram: Ram) -> Booleans:

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 Policy = Categorical | Independent[Normal]
 """What an action is drawn from."""
-DEVIATIONS = ("state", "free")
 LEAST_DEVIATION = 0.01
 """Smallest standard deviation, as a part of half the range of an action."""
 

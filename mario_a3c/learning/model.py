@@ -142,11 +142,12 @@ def use_precision(model: ActorCritic, precision: str) -> None:
     Args:
         model: changed in place; its weights stay float32, and so does what the LSTM carries from
             step to step. A model that does not see pictures stays as it is.
-        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the CPU has instructions
-            for it.
+        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the model is on a CPU that
+            has instructions for it.
     """
     if precision == "auto":
-        fast = torch.cpu._is_avx512_bf16_supported()
+        on_cpu = all(weights.device.type == "cpu" for weights in model.parameters())
+        fast = on_cpu and torch.cpu._is_avx512_bf16_supported()
         precision = "bfloat16" if fast else "float32"
     if not model.spec.pictures:
         return

@@ -1,7 +1,7 @@
 """The child processes of a run: started, listened to, replaced when they die, and ended.
 
-Nothing is shared between them but memory with one writer per number, and a pipe leads from each to
-the parent; so one that is killed at any moment leaves nothing locked.
+Nothing is shared between them but memory that nobody locks, and a pipe leads from each to the
+parent; so one that is killed at any moment leaves nothing locked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """What the processes of a run have in common: one block of shared memory, and no locks.
 
-Every number has exactly one writer: a worker counts in its own row, and sums are taken by whoever
-reads. So a process that is killed at any moment leaves nothing locked and nothing half counted.
+Weights and the optimizer's moments are written by all workers, and read meanwhile (Hogwild). Every
+count has one writer: a worker counts in its own row, and sums are taken by whoever reads; for one
+that hangs, its parent does. So a process that is killed at any moment leaves nothing locked and
+nothing half counted.
 """
 
 from __future__ import annotations
