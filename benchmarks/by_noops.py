@@ -17,8 +17,8 @@ from pathlib import Path
 
 from mario_a3c.benchmark.mario import NOOPS, SEED
 from mario_a3c.checkpoint import CheckpointError, load_agent, save_agent
-from mario_a3c.play_cli import BadInputError, PlayOptions, prepare
-from mario_a3c.playing.episodes import PlayedEpisode, play_episodes
+from mario_a3c.playing.episodes import PlayedEpisode
+from mario_a3c.playing.mario import agent_game
 from mario_a3c.training.resume import agent_of, load_state
 
 WIDTH = 50
@@ -37,18 +37,8 @@ def agent_of_run(folder: Path, target: Path) -> None:
 
 def play_all(agent: Path, episodes: int) -> list[PlayedEpisode]:
     """Play so many episodes with each of 0 to `NOOPS` no-op frames, in order of their numbers."""
-    config = load_agent(agent).metadata["config"]
-    game, _ = prepare(PlayOptions(config["world"], config["stage"], agent, stochastic=True))
-    played = play_episodes(
-        game.player,
-        game.world,
-        game.stage,
-        episodes=episodes * (NOOPS + 1),
-        seed=SEED,
-        noops=NOOPS,
-        in_turn=True,
-        **game.settings,
-    )
+    game = agent_game(agent, stochastic=True)
+    played = game.play(episodes * (NOOPS + 1), seed=SEED, noops=NOOPS, in_turn=True)
     return sorted(played, key=lambda episode: episode.number)
 
 
@@ -83,7 +73,7 @@ def main() -> int:
                     agent_of_run(path, agent)
                 steps = load_agent(agent).metadata["steps"]
                 print(told(str(path), steps, play_all(agent, options.episodes)), flush=True)
-            except (BadInputError, CheckpointError) as error:
+            except CheckpointError as error:
                 parser.error(str(error))
     return 0
 

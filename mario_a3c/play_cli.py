@@ -9,40 +9,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 import tyro
 from numpy.typing import NDArray
 
-from mario_a3c.checkpoint import Agent, CheckpointError, load_agent
+from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.config import MARIO, ConfigError, RunConfig
-from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.engine import SCREEN_SHAPE
 from mario_a3c.envs.engines import check_stage, choose_engine, make_engine
 from mario_a3c.envs.gymnasium_tasks import TaskError
-from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.envs.traces import Trace, replay_pictures
 from mario_a3c.files import check_writable, write_atomically
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.monitoring.notices import lead_nowhere
-from mario_a3c.playing.episodes import (
-    AgentPlayer,
-    PlayedEpisode,
-    Player,
-    RandomPlayer,
-    play_episodes,
-)
+from mario_a3c.playing import mario, tasks
+from mario_a3c.playing.episodes import PlayedEpisode
 from mario_a3c.playing.gallery import Gallery, Tile, facts
-from mario_a3c.playing.tasks import (
-    TaskGame,
-    agent_game,
-    picture_size,
-    play_task,
-    random_game,
-    task_summary,
-)
+from mario_a3c.playing.mario import MarioGame
+from mario_a3c.playing.tasks import TaskGame
 from mario_a3c.playing.video import FRAMES_PER_SECOND, VideoWriter, write_video
 from mario_a3c.playing.window import NoDisplayError, Window, WindowClosedError
 from mario_a3c.stages import ALL
@@ -50,10 +37,7 @@ from mario_a3c.words import read_options
 
 BAD_INPUT = 2
 MAX_NOOPS = 255
-RANDOM_ACTIONS = "simple"
 RESULTS = Path("docs/results.json")
-# What the environment is made with, by its name there and in the config of a checkpoint.
-SETTINGS = {"action_set": "action_type", "max_actions": "max_actions", "stall_limit": "stall_limit"}
 
 
 class BadInputError(ValueError):
@@ -100,16 +84,6 @@ class PlayOptions:
     """Play the variant of a task in which the agent does not see these elements of it, from 0."""
 
 
-@dataclass(frozen=True)
-class Game:
-    """What is played, and by whom."""
-
-    world: int
-    stage: int
-    player: Player
-    settings: dict[str, Any]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play; return the exit status: 0, 2 for bad input, 1 if a file could not be written.
 
@@ -135,7 +109,7 @@ def _main(arguments: Sequence[str]) -> int:
             _check_writable(options.gallery / "index.html")
             return _make_gallery(options.gallery, options.engine)
         if options.env_name == MARIO:
-            game, sentence = prepare(options)
+            game, sentence = prepare_mario(options)
         else:
             task, size, sentence = prepare_task(options)
         for path in (options.record, options.trace):
@@ -146,15 +120,15 @@ def _main(arguments: Sequence[str]) -> int:
         return BAD_INPUT
     print(sentence, flush=True)
     if options.env_name == MARIO:
-        outcome = summary(game, _play(game, options))
+        outcome = mario.summary(game, _play(game, options))
     else:
-        outcome = task_summary(task, _play_task(task, size, options))
+        outcome = tasks.summary(task, _play_task(task, size, options))
     if options.json:
         print(json.dumps(outcome), flush=True)
     return 0
 
 
-def prepare(options: PlayOptions) -> tuple[Game, str]:
+def prepare_mario(options: PlayOptions) -> tuple[MarioGame, str]:
     """Check everything that can be refused.
 
     Returns:
@@ -170,31 +144,21 @@ def prepare(options: PlayOptions) -> tuple[Game, str]:
         check_stage(options.world or 1, options.stage or 1)
     except ValueError as error:
         raise BadInputError(str(error)) from None
-    if options.random:
-        world, stage = options.world or 1, options.stage or 1
-        player = RandomPlayer(len(controller_bytes(RANDOM_ACTIONS)))
-        at_random = {"engine": options.engine, "action_set": RANDOM_ACTIONS}
-        return Game(world, stage, player, at_random), f"Buttons at random. {sentence}"
     world, stage = options.world or 1, options.stage or 1
+    if options.random:
+        game = mario.random_game(world, stage, engine=options.engine)
+        return game, f"Buttons at random. {sentence}"
     path = options.checkpoint or _own_agent(
-        agent_file(world, stage), f"--world {world} --stage {stage}"
+        mario.agent_file(world, stage), f"--world {world} --stage {stage}"
     )
-    agent = load_agent(path)
-    config = _mario_config(path, agent)
-    settings = {name: config[field] for name, field in SETTINGS.items()}
-    settings["display_buttons"] = config.get("display_buttons", False)
-    settings["engine"], settings["reward"] = options.engine, REWARDS[config["reward"]]
-    game = Game(
-        options.world or config["world"],
-        options.stage or config["stage"],
-        AgentPlayer(agent.model, options.stochastic),
-        settings,
+    game = mario.agent_game(
+        path, options.world, options.stage, stochastic=options.stochastic, engine=options.engine
     )
     return game, f"The agent of {path} plays {game.world}-{game.stage}. {sentence}"
 
 
 def prepare_task(options: PlayOptions) -> tuple[TaskGame, tuple[int, int] | None, str]:
-    """Check everything that can be refused of a task that is not Mario; see `prepare`.
+    """Check everything that can be refused of a task that is not Mario; see `prepare_mario`.
 
     Returns:
         what is played, the size of its pictures if it has any that are asked for, and a sentence.
@@ -212,7 +176,7 @@ def prepare_task(options: PlayOptions) -> tuple[TaskGame, tuple[int, int] | None
     size = None
     if options.window or options.record is not None:
         try:
-            size = picture_size(game)
+            size = tasks.picture_size(game)
         except TaskError as error:
             if options.record is not None:
                 raise BadInputError(f"--record is not possible: {error}") from None
@@ -225,22 +189,17 @@ def _task_game(options: PlayOptions) -> tuple[TaskGame, str]:
     name, module, hide = options.env_name, options.env_module, options.hide
     task = RunConfig(env_name=name, hide=hide).task
     if options.random:
-        return random_game(name, module, hide), f"{_variant(name, hide)}, actions at random."
+        return tasks.random_game(name, module, hide), f"{_variant(name, hide)}, actions at random."
     path = options.checkpoint or _own_agent(
         Path(f"saved_models/{task}.safetensors"), f"--env-name {_variant(name, hide)}"
     )
-    game = agent_game(path, name, module, options.stochastic, hide)
+    game = tasks.agent_game(path, name, module, options.stochastic, hide)
     return game, f"The agent of {path} plays {_variant(name, game.config.hide)}."
 
 
 def _variant(env_name: str, hide: tuple[int, ...]) -> str:
     """Return a task as its options name it."""
     return " ".join([env_name, "--hide", *map(str, hide)]) if hide else env_name
-
-
-def agent_file(world: int, stage: int) -> Path:
-    """Return where the agent of a stage lies that comes with the project."""
-    return Path(f"saved_models/mario-{world}-{stage}.safetensors")
 
 
 def _own_agent(path: Path, task: str) -> Path:
@@ -282,32 +241,7 @@ def _check_writable(path: Path) -> None:
         raise BadInputError(f"{path} cannot be written: {error.strerror}.") from None
 
 
-def _mario_config(path: Path, agent: Agent) -> dict[str, Any]:
-    """Return the config that a Mario agent was trained with, or refuse a foreign agent."""
-    config = agent.metadata.get("config")
-    needed = {*SETTINGS.values(), "world", "stage", "reward", "env_name"}
-    if not isinstance(config, dict) or not needed <= config.keys():
-        raise CheckpointError(f"{path} does not say how its agent was trained.")
-    if config["env_name"] != MARIO:
-        raise CheckpointError(
-            f"{path} holds an agent for {config['env_name']}, not for Super Mario Bros."
-        )
-    try:
-        RunConfig.from_dict({name: config[name] for name in needed}).validate()
-    except (TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path} cannot be played: {str(error).rstrip('.')}.") from None
-    num_actions = len(controller_bytes(config["action_type"]))
-    spec = agent.model.spec
-    if spec.num_actions != num_actions or spec.observation_shape != (4, 84, 84):
-        raise CheckpointError(
-            f"{path} holds a network for observations {spec.observation_shape} and "
-            f"{spec.num_actions} actions, but its action set {config['action_type']!r} has "
-            f"{num_actions} and Mario's observations are (4, 84, 84)."
-        )
-    return config
-
-
-def _play(game: Game, options: PlayOptions) -> list[PlayedEpisode]:
+def _play(game: MarioGame, options: PlayOptions) -> list[PlayedEpisode]:
     """Play, show and write what was asked for, and return the episodes in order."""
     height, width, _ = SCREEN_SHAPE
     stage = f"{game.world}-{game.stage}"
@@ -316,15 +250,11 @@ def _play(game: Game, options: PlayOptions) -> list[PlayedEpisode]:
     )
     episodes = []
     try:
-        for episode in play_episodes(
-            game.player,
-            game.world,
-            game.stage,
-            episodes=options.episodes,
+        for episode in game.play(
+            options.episodes,
             seed=options.seed,
             noops=options.noops,
             on_picture=window.show if window is not None else None,
-            **game.settings,
         ):
             episodes.append(episode)
             print(_describe(episode), flush=True)
@@ -387,7 +317,7 @@ def _play_task(game: TaskGame, size: tuple[int, int] | None, options: PlayOption
             for listener in listeners:
                 listener(picture)
 
-        played = play_task(game, options.episodes, options.seed, show if listeners else None)
+        played = tasks.play_task(game, options.episodes, options.seed, show if listeners else None)
         try:
             for episode in _told(played):
                 episodes.append(episode)
@@ -413,12 +343,9 @@ def _make_gallery(folder: Path, engine: str) -> int:
     for world, stage in ALL:
         trace: Trace | None = None
         pictures: Iterator[NDArray[np.uint8]] = iter(())
-        if agent_file(world, stage).exists():
-            game, _ = prepare(PlayOptions(world, stage, engine=engine))
-            played = play_episodes(
-                game.player, world, stage, episodes=1, seed=0, noops=0, **game.settings
-            )
-            trace = next(played).trace
+        if mario.agent_file(world, stage).exists():
+            game = mario.agent_game(mario.agent_file(world, stage), engine=engine)
+            trace = next(game.play(1)).trace
             pictures = _pictures(game, [trace])
         gallery.add(Tile(world, stage, trace, facts(RESULTS, world, stage)), pictures)
         done = "no agent" if trace is None else "finishes" if trace.completed else "does not finish"
@@ -427,7 +354,7 @@ def _make_gallery(folder: Path, engine: str) -> int:
     return 0
 
 
-def _pictures(game: Game, traces: list[Trace]) -> Iterator[NDArray[np.uint8]]:
+def _pictures(game: MarioGame, traces: list[Trace]) -> Iterator[NDArray[np.uint8]]:
     engine = make_engine(game.settings["engine"], game.world, game.stage, 1)
     for trace in traces:
         yield from replay_pictures(engine, trace.buttons)
@@ -440,19 +367,3 @@ def _describe(episode: PlayedEpisode) -> str:
         f"Episode {episode.number + 1}: {reason}, x {episode.max_x}, "
         f"return {episode.score:.2f}, {episode.length} decisions"
     )
-
-
-def summary(game: Game, episodes: list[PlayedEpisode]) -> dict[str, Any]:
-    """Return what ``--json`` prints; means and furthest x are None without an episode."""
-    completions = sum(episode.completed for episode in episodes)
-    count = len(episodes)
-    return {
-        "world": game.world,
-        "stage": game.stage,
-        "episodes": count,
-        "completions": completions,
-        "completion_rate": completions / count if count else None,
-        "mean_return": sum(e.score for e in episodes) / count if count else None,
-        "mean_length": sum(e.length for e in episodes) / count if count else None,
-        "max_x": max((e.max_x for e in episodes), default=None),
-    }

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mario_a3c.checkpoint import load_agent
-from mario_a3c.play_cli import PlayOptions, prepare
-from mario_a3c.playing.episodes import PlayedEpisode, play_episodes
+from mario_a3c.playing.mario import agent_game, random_game
 from mario_a3c.replay import completes
 from mario_a3c.tables import markdown_table
 from mario_a3c.training.ancestry import ancestors_told
@@ -51,12 +49,11 @@ def measure_mario(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is not an agent of Mario's.
     """
-    metadata = load_agent(path).metadata
-    config = metadata["config"]
-    world, stage = config["world"], config["stage"]
-    greedy = _play(PlayOptions(world, stage, path), 1, 0)[0]
-    sampled = _play(PlayOptions(world, stage, path, stochastic=True), EPISODES, NOOPS)
-    at_random = _play(PlayOptions(world, stage, random=True), EPISODES, NOOPS)
+    game, drawn = agent_game(path), agent_game(path, stochastic=True)
+    world, stage = game.world, game.stage
+    (greedy,) = game.play(1)
+    sampled = list(drawn.play(EPISODES, seed=SEED, noops=NOOPS))
+    at_random = list(random_game(world, stage).play(EPISODES, seed=SEED, noops=NOOPS))
     finished = [episode.time_left for episode in sampled if episode.completed]
     failed = [episode.max_x for episode in sampled if not episode.completed]
     return {
@@ -145,20 +142,6 @@ def _row(figures: dict[str, Any]) -> list[str]:
 
 def _rounded(number: float | None) -> str:
     return "-" if number is None else f"{number:.0f}"
-
-
-def _play(options: PlayOptions, episodes: int, noops: int) -> list[PlayedEpisode]:
-    game, _ = prepare(options)
-    played = play_episodes(
-        game.player,
-        game.world,
-        game.stage,
-        episodes=episodes,
-        seed=SEED,
-        noops=noops,
-        **game.settings,
-    )
-    return list(played)
 
 
 def means_of(runs: list[dict[str, Any]]) -> str:

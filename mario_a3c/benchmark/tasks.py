@@ -15,7 +15,7 @@ from mario_a3c.playing.tasks import (
     agent_game,
     play_task,
     random_game,
-    task_summary,
+    summary,
 )
 from mario_a3c.tables import markdown_table
 
@@ -102,7 +102,7 @@ def measure_task(path: Path) -> dict[str, Any]:
 
 
 def _play(game: TaskGame) -> dict[str, Any]:
-    return task_summary(game, list(play_task(game, TASK_EPISODES, TASK_SEED)))
+    return summary(game, list(play_task(game, TASK_EPISODES, TASK_SEED)))
 
 
 def _means(config: dict[str, Any]) -> str:

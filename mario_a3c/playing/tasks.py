@@ -204,7 +204,7 @@ def play_task(
         env.close()
 
 
-def task_summary(game: TaskGame, episodes: list[Episode]) -> dict[str, Any]:
+def summary(game: TaskGame, episodes: list[Episode]) -> dict[str, Any]:
     """Return what ``--json`` prints; scores are None without an episode."""
     scores = [episode.score for episode in episodes]
     return {

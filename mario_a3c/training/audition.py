@@ -9,8 +9,8 @@ import torch
 
 from mario_a3c.checkpoint import CheckpointError, load_agent
 from mario_a3c.config import RunConfig
-from mario_a3c.play_cli import PlayOptions, prepare
-from mario_a3c.playing.episodes import BATCH, play_episodes
+from mario_a3c.playing.episodes import BATCH
+from mario_a3c.playing.mario import agent_game
 from mario_a3c.training.preparation import network_for
 
 
@@ -34,12 +34,9 @@ def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
         try:
             if load_agent(path).model.spec != spec:
                 continue
-            options = PlayOptions(config.world, config.stage, path, stochastic=True)
-            game, _ = prepare(options)
+            game = agent_game(path, config.world, config.stage, stochastic=True)
         except CheckpointError:
             continue
-        episodes = play_episodes(
-            game.player, game.world, game.stage, episodes=BATCH, seed=1, noops=30, **game.settings
-        )
-        distances[path] = float(np.mean([episode.max_x for episode in episodes]))
+        played = game.play(BATCH, seed=1, noops=30)
+        distances[path] = float(np.mean([episode.max_x for episode in played]))
     return max(distances, key=lambda path: distances[path], default=None)
