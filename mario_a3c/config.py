@@ -119,7 +119,7 @@ class RunConfig:
     gae_lambda: Annotated[float, _alias("--tau")] = 1.0
     """Lambda of generalized advantage estimation; 1 is the n-step return of the A3C paper."""
     entropy_coef: Annotated[float, _alias("--beta")] = 0.003
-    """Weight of the entropy bonus."""
+    """Weight of the entropy bonus; below 0 it costs to be undecided, once nothing is explored."""
     entropy_coef_final: float | None = None
     """Weight of the entropy bonus at the end of the run, approached linearly."""
     anneal_steps: float = 0.0
@@ -353,6 +353,9 @@ class RunConfig:
             "average_share",
         ):
             _within(_option(name), getattr(self, name), 0.0, 1.0)
+        for name in ("entropy_coef", "entropy_coef_final"):
+            if (coef := getattr(self, name)) is not None:
+                _within(_option(name), coef, -0.1, 1.0)
         for name in _POSITIVE:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -434,8 +437,6 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = (
     "learning_rate_final",
-    "entropy_coef",
-    "entropy_coef_final",
     "value_loss_coef",
     "sequence_length",
     "target_kl",

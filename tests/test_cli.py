@@ -76,7 +76,7 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ("--lr 0", "--learning-rate 0.0 is not allowed: give a number above 0."),
         ("--gamma 1.5", "--gamma 1.5 is not allowed: give 0.0 to 1.0."),
         ("--tau -1", "--gae-lambda -1.0 is not allowed: give 0.0 to 1.0."),
-        ("--beta -1", "--entropy-coef -1.0 is not allowed: give 0 or more."),
+        ("--beta -1", "--entropy-coef -1.0 is not allowed: give -0.1 to 1.0."),
         ("--num-processes 0", "--num-processes 0 is not allowed: give a number above 0."),
         ("--keep 0", "--keep 0 is not allowed: give a number above 0."),
         ("--engine snes", "--engine 'snes' is unknown: choose from auto, native, nes-py."),
