@@ -180,7 +180,8 @@ class RunConfig:
     deviation: str = "state"
     """Deviation of continuous actions: state (follows from the observation) or free (does not)."""
     precision: str = "auto"
-    """Arithmetic of the convolutions: float32, bfloat16, or auto: bfloat16 if the CPU is fast."""
+    """Arithmetic of the convolutions: float32, bfloat16, or auto: bfloat16 on a CPU that is fast at
+    it."""
     device: str = "auto"
     """Where the networks run: cpu, cuda, or auto: cuda if there is one."""
     use_gpu: bool = False
@@ -376,9 +377,12 @@ class RunConfig:
             raise ConfigError(
                 f"--hide is for tasks whose observations are numbers: leave it out with {MARIO}."
             )
-        for name in ("start_fraction", "imitation_coef", "ground_of_ways", "retry_fraction"):
+        for name in _OF_MARIO:
             if getattr(self, name) and not self.is_mario:
-                raise ConfigError(f"{_option(name)} is for {MARIO}: leave it out here.")
+                raise ConfigError(
+                    f"{_option(name)} is for {MARIO}, and this is {self.env_name}: leave it out, "
+                    "or the preset that sets it."
+                )
         if self.start_from and not self.start_fraction:
             raise ConfigError(
                 f"--start-from {self.start_from} says where episodes begin along a found way, and "
@@ -410,6 +414,14 @@ class RunConfig:
             )
 
 
+_OF_MARIO = (
+    "start_from",
+    "start_fraction",
+    "imitation_coef",
+    "imitation_coef_final",
+    "ground_of_ways",
+    "retry_fraction",
+)
 _POSITIVE = (
     "learning_rate",
     "max_grad_norm",

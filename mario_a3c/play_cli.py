@@ -96,9 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         lead_nowhere(sys.stdout)
         return 128 + signal.SIGPIPE
-    except OSError as error:
-        print(f"play.py: a file could not be written: {error}.", file=sys.stderr)
-        return 1
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -106,9 +103,9 @@ def _main(arguments: Sequence[str]) -> int:
     try:
         options = read_options(PlayOptions(), arguments, "play.py")
         if options.gallery is not None:
+            _check_engine(options)
             _check_writable(options.gallery / "index.html")
-            return _make_gallery(options.gallery, options.engine)
-        if options.env_name == MARIO:
+        elif options.env_name == MARIO:
             game, sentence = prepare_mario(options)
         else:
             task, size, sentence = prepare_task(options)
@@ -118,11 +115,23 @@ def _main(arguments: Sequence[str]) -> int:
     except (BadInputError, CheckpointError, ConfigError, TaskError) as error:
         print(f"play.py: {error}", file=sys.stderr)
         return BAD_INPUT
-    print(sentence, flush=True)
-    if options.env_name == MARIO:
-        outcome = mario.summary(game, _play(game, options))
-    else:
-        outcome = tasks.summary(task, _play_task(task, size, options))
+    try:
+        if options.gallery is not None:
+            _make_gallery(options.gallery, options.engine)
+            return 0
+        print(sentence, flush=True)
+        if options.env_name == MARIO:
+            outcome = mario.summary(game, _play(game, options))
+        else:
+            outcome = tasks.summary(task, _play_task(task, size, options))
+    except CheckpointError as error:
+        print(f"play.py: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"play.py: a file could not be written: {error}.", file=sys.stderr)
+        return 1
     if options.json:
         print(json.dumps(outcome), flush=True)
     return 0
@@ -139,11 +148,7 @@ def prepare_mario(options: PlayOptions) -> tuple[MarioGame, str]:
         CheckpointError: for a checkpoint that cannot be used.
     """
     _check_numbers(options)
-    try:
-        _, sentence = choose_engine(options.engine)
-        check_stage(options.world or 1, options.stage or 1)
-    except ValueError as error:
-        raise BadInputError(str(error)) from None
+    sentence = _check_engine(options)
     world, stage = options.world or 1, options.stage or 1
     if options.random:
         game = mario.random_game(world, stage, engine=options.engine)
@@ -210,6 +215,16 @@ def _own_agent(path: Path, task: str) -> Path:
             "with --checkpoint."
         )
     return path
+
+
+def _check_engine(options: PlayOptions) -> str:
+    """Refuse an emulator that is not there, or a stage; return which one runs, and why."""
+    try:
+        _, sentence = choose_engine(options.engine)
+        check_stage(options.world or 1, options.stage or 1)
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
+    return sentence
 
 
 def _check_numbers(options: PlayOptions) -> None:
@@ -337,7 +352,7 @@ def _told(episodes: Iterator[Episode]) -> Iterator[Episode]:
         yield episode
 
 
-def _make_gallery(folder: Path, engine: str) -> int:
+def _make_gallery(folder: Path, engine: str) -> None:
     """Let the agent of every stage play it greedily, and make a page of it; see `Gallery`."""
     gallery = Gallery(folder)
     for world, stage in ALL:
@@ -351,7 +366,6 @@ def _make_gallery(folder: Path, engine: str) -> int:
         done = "no agent" if trace is None else "finishes" if trace.completed else "does not finish"
         print(f"{world}-{stage}: {done}", flush=True)
     print(f"Wrote {gallery.write()}.", flush=True)
-    return 0
 
 
 def _pictures(game: MarioGame, traces: list[Trace]) -> Iterator[NDArray[np.uint8]]:

@@ -92,6 +92,8 @@ def fit_batches(config: RunConfig, given: set[str]) -> tuple[RunConfig, str]:
 def fit_final_values(config: RunConfig, given: set[str]) -> RunConfig:
     """Keep what a preset lets fall from rising, where the user gives a beginning below its end.
 
+    Where the preset ends in a cost, a number below 0, what the user gives takes its place.
+
     Args:
         config: a preset with the user's options over it.
         given: the fields that the user's options name; those stay as they are.
@@ -103,7 +105,7 @@ def fit_final_values(config: RunConfig, given: set[str]) -> RunConfig:
     for name in ("learning_rate", "entropy_coef"):
         final, begin = getattr(config, f"{name}_final"), getattr(config, name)
         if name in given and f"{name}_final" not in given and final is not None:
-            changes[f"{name}_final"] = min(final, begin)
+            changes[f"{name}_final"] = begin if final < 0 else min(final, begin)
     return dataclasses.replace(config, **changes)
 
 

@@ -102,11 +102,12 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ),
         (
             "--env-name CartPole-v1 --imitation-coef 0.1",
-            "--imitation-coef is for SuperMarioBros: leave it out here.",
+            "--imitation-coef is for SuperMarioBros, and this is CartPole-v1: leave it out, or the "
+            "preset that sets it.",
         ),
         (
             "--env-name CartPole-v1 --retry-fraction 0.5",
-            "--retry-fraction is for SuperMarioBros: leave it out here.",
+            "--retry-fraction is for SuperMarioBros, and this is CartPole-v1: leave it out",
         ),
         ("--num-seeds 3", "--num-seeds 3 is for campaigns: give --stages"),
         ("--load-from nowhere", "There is no checkpoint nowhere."),
@@ -362,9 +363,13 @@ def test_a_run_goes_on_without_the_agent_it_began_with(tmp_path):
 
 def test_a_resumed_run_cannot_change_its_task_beginning_or_network(capsys, logs, run):
     for words, sentence in (
-        (("--preset", "reference"), "--preset reference is not possible with --resume: the run in"),
-        (("--preset", "nonsense"), "--preset nonsense is not possible with --resume: the run in"),
-        (("--load-from", "agent"), "--load-from agent is not possible with --resume: the run in"),
+        (
+            ("--preset", "reference"),
+            f"--preset says what a run begins with, and the one in {run} goes",
+        ),
+        (("--preset", "nonsense"), "--preset says what a run begins with, and the one in"),
+        (("--load-from", "agent"), "--load-from says what a run begins with, and the one in"),
+        (("--load-from-previous-stage",), "--load-from-previous-stage says what a run begins with"),
         (("--stage", "2"), f"--stage 2 is not possible with --resume: the run in {run} has"),
         (("--action-type", "right"), "--action-type right is not possible with --resume"),
         (("--lstm-size", "16"), f"The state in {run} is of another network or optimizer"),

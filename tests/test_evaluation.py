@@ -141,9 +141,12 @@ def test_the_evaluation_of_a_run_that_is_over_looks_once_more_if_it_is_asked_to(
     assert len(reports) == evaluations
 
 
-def test_what_is_learned_during_the_last_look_is_looked_at_as_well(tmp_path, monkeypatch):
-    """A worker counts a rollout's steps before it learns from them."""
-    config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5)
+@pytest.mark.parametrize(("share", "looks"), [(0.0, 2), (0.125, 1)])
+def test_what_is_learned_during_the_last_look_is_looked_at_unless_it_changes_nothing(
+    tmp_path, monkeypatch, share, looks
+):
+    """A worker counts a rollout's steps before it learns from them; a mean counts by steps."""
+    config = task_config("CartPole-v1", eval_episodes=1, max_episode_length=5, average_share=share)
     trainer = Trainer(config, spec_of(config), tmp_path)
     shared, play = trainer.shared, Evaluator.play
     shared.stop[0] = FINISH_AND_LOOK
@@ -157,10 +160,12 @@ def test_what_is_learned_during_the_last_look_is_looked_at_as_well(tmp_path, mon
         return evaluation
 
     monkeypatch.setattr(Evaluator, "play", play_while_others_learn)
-    arguments = (*trainer._evaluation_arguments(), SimpleNamespace(send=lambda _: None))
+    reports: list[object] = []
+    arguments = (*trainer._evaluation_arguments(), SimpleNamespace(send=reports.append))
     evaluate(*arguments)
+    assert len(reports) == looks
     kept = load_agent(tmp_path / "best.safetensors").model
-    assert FlatParameters(kept).values.unique().tolist() == [0.5]
+    assert FlatParameters(kept).values.unique().tolist() == [0.5 if looks == 2 else 0.0]
 
 
 def kept_of(monkeypatch, folder: Path, finished: list[int], evaluations: int) -> tuple[float, int]:

@@ -227,6 +227,10 @@ def test_bad_input_is_refused_in_one_sentence(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (
+            "--gallery none --engine snes",
+            "The engine 'snes' is unknown; choose one of auto, native, nes-py.",
+        ),
         ("--episodes many", "--episodes 'many' is not allowed: give a whole number."),
         ("--epsiodes 3", "The option --epsiodes is unknown; see --help. Did you mean --episodes?"),
         ("--window=no", "--window takes no value; --no-window is the opposite."),

@@ -106,6 +106,8 @@ def test_a_preset_is_fitted_to_the_users_rollouts(words, sequence_length, miniba
         ("--lr 5e-5", 5e-5, 0.0005),
         ("--lr 1e-3 --beta 0.0001", 1e-4, 0.0001),
         ("--lr 5e-5 --learning-rate-final 2e-4", 2e-4, 0.0005),
+        ("--preset mario-settle", 1e-4, -0.03),
+        ("--preset mario-settle --entropy-coef -0.01", 1e-4, -0.01),
     ],
 )
 def test_what_a_preset_lets_fall_does_not_rise_from_what_the_user_gives(

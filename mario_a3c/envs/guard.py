@@ -91,7 +91,7 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         _check_finite("reward", rewards)
         _check_finite("observation", observation)
         for game in np.flatnonzero(truncated):  # it is valued; after a real end nothing is
-            _check_finite("observation", infos["final_obs"][game])
+            _check_finite("observation", np.asarray(infos["final_obs"][game]))
         return observation, rewards, terminated, truncated, infos
 
     def close(self, **settings: Any) -> None:

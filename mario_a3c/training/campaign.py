@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -216,15 +217,17 @@ class Campaign:
             home: where the command finds the campaign's folder, if that is somewhere else.
         """
         home = home or self.folder
-        program = [sys.executable, "-m", "mario_a3c.cli", *self.options]
-        program += ["--world", str(record.world), "--stage", str(record.stage)]
         goes_on = record.run and record.turns < record.began + TURNS_PER_SEED
         if not goes_on:
             record.run_seed, record.began = self._free_seed(record), record.turns
             record.run = f"{record.name}-seed{record.run_seed}"
         self.save()
         folder = self.folder / record.run
-        if goes_on and states(folder):
+        goes_on = goes_on and bool(states(folder))
+        options = _without_beginning(self.options) if goes_on else self.options
+        program = [sys.executable, "-m", "mario_a3c.cli", *options]
+        program += ["--world", str(record.world), "--stage", str(record.stage)]
+        if goes_on:
             spent = float(_read_status(folder).get("seconds", 0.0)) / 3600
             there = str(home / folder.name)
             return [*program, "--resume", there, "--hours", str(spent + hours)], folder
@@ -261,6 +264,15 @@ def _read_status(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return status if isinstance(status, dict) else {}
+
+
+def _without_beginning(options: Sequence[str]) -> list[str]:
+    """Return options without those that say what a run begins with: it is to go on."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("preset", "load-from"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--load-from-previous-stage", action="store_true")
+    return parser.parse_known_args(options)[1]
 
 
 def run_campaign(

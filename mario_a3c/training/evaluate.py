@@ -130,6 +130,15 @@ def play_episodes(model: Actor, env: VectorEnv, greedy_games: int) -> list[Episo
     return [episode for episode in episodes if episode is not None]
 
 
+def _learned(shared: Shared, config: RunConfig) -> tuple[int, int]:
+    """Return how far a run has come: its steps, and its updates if they matter.
+
+    A worker counts a rollout's steps before it learns from them, so that weights change when steps
+    do not. A mean of weights that counts by steps does not.
+    """
+    return shared.steps, 0 if config.average_share else shared.updates
+
+
 def evaluate(
     config: RunConfig,
     spec: ModelSpec,
@@ -162,10 +171,10 @@ def evaluate(
     average = WeightAverage(config.average_share)
     best, good_ones = BestAgent(folder, config, so_far), 0
     seen = (-1, -1)
-    while not shared.stopping or (shared.last_look and (shared.steps, shared.updates) != seen):
+    while not shared.stopping or (shared.last_look and _learned(shared, config) != seen):
         started, computed = time.monotonic(), time.process_time()
-        steps = shared.steps
-        seen = (steps, shared.updates)  # a worker counts its steps, and then learns from them
+        seen = _learned(shared, config)
+        steps, _ = seen
         average.take(shared.weights, steps)
         try:
             evaluator = evaluator or Evaluator(config, spec, seed, inside)

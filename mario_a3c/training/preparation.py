@@ -147,10 +147,13 @@ def check_resumed(config: RunConfig, then: RunConfig) -> None:
     """Raise `ConfigError` if the command line asks a resumed run for another task or beginning."""
     for name in (*TASK, *BEGINNING):
         asked, was = getattr(config, name), getattr(then, name)
-        if name == "load_from":  # which may lie elsewhere by now
-            asked, was = Path(asked).name, Path(was).name
+        option = "--" + name.replace("_", "-")
+        if asked != was and name in BEGINNING:
+            raise ConfigError(
+                f"{option} says what a run begins with, and the one in {config.resume} goes on: "
+                "leave it out, or --resume."
+            )
         if asked != was:
-            option = "--" + name.replace("_", "-")
             raise ConfigError(
                 f"{option} {asked} is not possible with --resume: the run in {config.resume} has "
                 f"{option} {was}."
