@@ -24,6 +24,8 @@ ACTION_SETS = ("right", "simple", "complex", "pipes")
 CONV_NETWORKS = ("paper", "wide", "reference")
 ENGINES = ("auto", "native", "nes-py")
 DEVIATIONS = ("state", "free")
+BEGINNING = ("preset", "load_from", "load_from_previous_stage")
+"""Settings that say what a run begins with: one that goes on is past that."""
 DEVICES = ("auto", "cpu", "cuda")
 OPTIMIZERS = ("adam", "rmsprop")
 MOST_WORKERS = 1024
@@ -353,22 +355,24 @@ class RunConfig:
             "solved_share",
             "average_share",
         ):
-            _within(_option(name), getattr(self, name), 0.0, 1.0)
+            _within(option_of(name), getattr(self, name), 0.0, 1.0)
         for name in ("entropy_coef", "entropy_coef_final"):
             if (coef := getattr(self, name)) is not None:
-                _within(_option(name), coef, -0.1, 1.0)
+                _within(option_of(name), coef, -0.1, 1.0)
         for name in _POSITIVE:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{_option(name)} {value} is not allowed: give a number above 0.")
+                raise ConfigError(
+                    f"{option_of(name)} {value} is not allowed: give a number above 0."
+                )
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"{_option(name)} {value} is not allowed: give 0 or more.")
+                raise ConfigError(f"{option_of(name)} {value} is not allowed: give 0 or more.")
         for name, most in _AT_MOST.items():
             value = getattr(self, name)
             if value is not None and value > most:
-                raise ConfigError(f"{_option(name)} {value} is not allowed: give {most} at most.")
+                raise ConfigError(f"{option_of(name)} {value} is not allowed: give {most} at most.")
         if not all(width > 0 for width in self.hidden):
             raise ConfigError(f"--hidden {self.hidden} is not allowed: give widths above 0.")
         if not self.train:
@@ -380,7 +384,7 @@ class RunConfig:
         for name in _OF_MARIO:
             if getattr(self, name) and not self.is_mario:
                 raise ConfigError(
-                    f"{_option(name)} is for {MARIO}, and this is {self.env_name}: leave it out, "
+                    f"{option_of(name)} is for {MARIO}, and this is {self.env_name}: leave it out, "
                     "or the preset that sets it."
                 )
         if self.start_from and not self.start_fraction:
@@ -496,7 +500,8 @@ def _is_a(value: object, hint: Any) -> bool:
     return type(value) in (int, float) if hint is float else type(value) is hint
 
 
-def _option(field: str) -> str:
+def option_of(field: str) -> str:
+    """Return the option of a field, as it stands on a command line."""
     return "--" + field.replace("_", "-")
 
 

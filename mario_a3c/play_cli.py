@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.config import MARIO, ConfigError, RunConfig
 from mario_a3c.envs.engine import SCREEN_SHAPE
-from mario_a3c.envs.engines import check_stage, choose_engine, make_engine
+from mario_a3c.envs.engines import choose_engine, make_engine
 from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.envs.traces import Trace, replay_pictures
 from mario_a3c.files import check_writable, write_atomically
@@ -218,10 +218,9 @@ def _own_agent(path: Path, task: str) -> Path:
 
 
 def _check_engine(options: PlayOptions) -> str:
-    """Refuse an emulator that is not there, or a stage; return which one runs, and why."""
+    """Refuse an emulator that is not there; return which one runs, and why."""
     try:
         _, sentence = choose_engine(options.engine)
-        check_stage(options.world or 1, options.stage or 1)
     except ValueError as error:
         raise BadInputError(str(error)) from None
     return sentence

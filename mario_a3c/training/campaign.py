@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from mario_a3c.config import ConfigError
+from mario_a3c.config import BEGINNING, ConfigError, RunConfig, option_of
 from mario_a3c.faults import RunError
 from mario_a3c.files import write_atomically
 from mario_a3c.training.processes import stop_with_parent
@@ -269,9 +269,9 @@ def _read_status(folder: Path) -> dict[str, Any]:
 def _without_beginning(options: Sequence[str]) -> list[str]:
     """Return options without those that say what a run begins with: it is to go on."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("preset", "load-from"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--load-from-previous-stage", action="store_true")
+    for name in BEGINNING:
+        takes_value = not isinstance(getattr(RunConfig, name), bool)
+        parser.add_argument(option_of(name), action="store" if takes_value else "store_true")
     return parser.parse_known_args(options)[1]
 
 

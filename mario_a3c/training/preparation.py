@@ -16,7 +16,7 @@ import torch
 
 from mario_a3c.checkpoint import Agent, load_agent, outline
 from mario_a3c.cluster.child import check_cluster
-from mario_a3c.config import MARIO, MOST_WORKERS, ConfigError, RunConfig
+from mario_a3c.config import BEGINNING, MARIO, MOST_WORKERS, ConfigError, RunConfig, option_of
 from mario_a3c.envs.atari import is_atari
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import found_ways, make_env
@@ -38,8 +38,6 @@ from mario_a3c.training.trainer import Trainer
 
 TASK = ("env_name", "env_module", "world", "stage", "action_type", "hide")
 """Settings of which a run that goes on cannot change any."""
-BEGINNING = ("preset", "load_from", "load_from_previous_stage")
-"""Settings that say what a run begins with: one that goes on is past that."""
 NAME_ANOTHER = "name a folder in which you may write."
 WITHOUT_WAYS: dict[str, Any] = {
     "start_fraction": 0.0,
@@ -145,18 +143,18 @@ def resumed_settings(wanted: RunConfig) -> RunConfig:
 
 def check_resumed(config: RunConfig, then: RunConfig) -> None:
     """Raise `ConfigError` if the command line asks a resumed run for another task or beginning."""
-    for name in (*TASK, *BEGINNING):
+    for name in TASK:
         asked, was = getattr(config, name), getattr(then, name)
-        option = "--" + name.replace("_", "-")
-        if asked != was and name in BEGINNING:
-            raise ConfigError(
-                f"{option} says what a run begins with, and the one in {config.resume} goes on: "
-                "leave it out, or --resume."
-            )
         if asked != was:
             raise ConfigError(
-                f"{option} {asked} is not possible with --resume: the run in {config.resume} has "
-                f"{option} {was}."
+                f"{option_of(name)} {asked} is not possible with --resume: the run in "
+                f"{config.resume} has {option_of(name)} {was}."
+            )
+    for name in BEGINNING:
+        if getattr(config, name) != getattr(then, name):
+            raise ConfigError(
+                f"{option_of(name)} says what a run begins with, and the one in {config.resume} "
+                "goes on: leave it out, or --resume."
             )
 
 
