@@ -32,6 +32,9 @@ class Batch:
     def run_frame(self, console: int, buttons: int) -> None:
         """Run and draw one bare frame (29,781 processor cycles), without the game's rules."""
 
+    def set_close(self, close: bool) -> None:
+        """Let observations show what is around Mario, or, as at first, the whole picture."""
+
     def set_start(self, console: int) -> None:
         """Make the present state of one console the one that `reset` brings back, for all."""
 

@@ -31,6 +31,7 @@ OPTIMIZERS = ("adam", "rmsprop")
 MOST_WORKERS = 1024
 PRECISIONS = ("auto", "float32", "bfloat16")
 REWARDS = ("ground", "reference")
+VIEWS = ("screen", "close")
 
 
 class ConfigError(ValueError):
@@ -65,6 +66,9 @@ class RunConfig:
     """Mario's reward: ground (new ground, finishing, dying) or reference (the classic one)."""
     display_buttons: bool = False
     """Show the agent in each picture of Mario which buttons it pressed last."""
+    view: str = "screen"
+    """What it sees of Mario's game: screen (all of it) or close (what is around Mario, who then is
+    always at the same place)."""
     max_actions: int = MAX_ACTIONS
     """End an episode that repeats one action for so many decisions."""
     stall_limit: int = STALL_LIMIT
@@ -340,6 +344,7 @@ class RunConfig:
         _one_of("--action-type", self.action_type, ACTION_SETS)
         _one_of("--engine", self.engine, ENGINES)
         _one_of("--reward", self.reward, REWARDS)
+        _one_of("--view", self.view, VIEWS)
         _one_of("--network", self.network, CONV_NETWORKS)
         _one_of("--algorithm", self.algorithm, ALGORITHMS)
         _one_of("--deviation", self.deviation, DEVIATIONS)

@@ -22,6 +22,14 @@ void Batch::run_frame(int i, u8 buttons) {
     consoles_[i]->run_frame(buttons, &pictures_[i * kPictureSize]);
 }
 
+void Batch::observe(int i, u8* observation) const {
+    if (close_) {
+        observe_around(picture(i), super_mario_bros::mario(consoles_[i]->ram()), observation);
+    } else {
+        nes::observe(picture(i), observation);
+    }
+}
+
 void Batch::set_start(int i) {
     save_snapshot(*consoles_[i], start_);
     std::copy_n(picture(i), kPictureSize, start_picture_.begin());
@@ -39,7 +47,7 @@ void Batch::step(const u8* buttons, const i32* frames, u8* observation, i32* ran
         if (frames[i] <= 0) continue;
         ended[i] = step_game(i, buttons[i], frames[i], ran[i]);
         if (ran[i] == frames[i]) {
-            observe(picture(i), observation + i * kObservationSize * kObservationSize);
+            observe(i, observation + i * kObservationSize * kObservationSize);
         }
     }
 }

@@ -21,6 +21,10 @@ class Batch {
     // One bare frame of one console, drawn.
     void run_frame(int i, u8 buttons);
 
+    // What `step` and `observe` show of a picture from now on: what is around Mario, or all of it.
+    void set_close(bool close) { close_ = close; }
+    void observe(int i, u8* observation) const;
+
     // Makes the present state and picture of console i the start of the stage, for every console.
     void set_start(int i);
     // Puts console i at the start of the stage.
@@ -52,6 +56,7 @@ class Batch {
     std::vector<std::unique_ptr<Console>> consoles_;
     Snapshot start_;
     std::vector<u8> start_picture_;
+    bool close_ = false;
 };
 
 }  // namespace nes

@@ -99,6 +99,10 @@ class PyBatch {
         const Use use(busy_);
         batch().console(index(i)).reset();
     }
+    void set_close(bool close) {
+        const Use use(busy_);
+        batch().set_close(close);
+    }
     void set_start(int i) {
         const Use use(busy_);
         batch().set_start(index(i));
@@ -168,7 +172,7 @@ class PyBatch {
     py::array observe(int i) {
         const Use use(busy_);
         py::array_t<u8> grey({nes::kObservationSize, nes::kObservationSize});
-        nes::observe(batch().picture(index(i)), grey.mutable_data());
+        batch().observe(index(i), grey.mutable_data());
         return grey;
     }
 
@@ -225,6 +229,7 @@ PYBIND11_MODULE(_native, m) {
         .def_property_readonly("ram", &PyBatch::ram)
         .def("press_reset", &PyBatch::press_reset, py::arg("console"))
         .def("run_frame", &PyBatch::run_frame, py::arg("console"), py::arg("buttons"))
+        .def("set_close", &PyBatch::set_close, py::arg("close"))
         .def("set_start", &PyBatch::set_start, py::arg("console"))
         .def("reset", &PyBatch::reset, py::arg("console"))
         .def("step", &PyBatch::step, py::arg("buttons"), py::arg("frames"), py::arg("observation"))

@@ -1,5 +1,6 @@
 #include "observation.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -50,6 +51,9 @@ constexpr std::array<u8, 64> grey_levels() {
 
 constexpr std::array<u8, 64> kGrey = grey_levels();
 
+constexpr int kWindow = 2 * kObservationSize;
+constexpr Place kInWindow = {56, 72};  // where the window has the place that it is around
+
 // The weighted sum of the picture's rows under one row of the observation, at most 240 * 255.
 // `lines` has the last four rows, row y at y % 4.
 NES_WITH_AVX2_CLONE
@@ -99,6 +103,28 @@ void observe(const u8* picture, u8* observation) {
         }
         sum_rows(lines, row, sums);
         sum_columns(sums, observation + row * kObservationSize);
+    }
+}
+
+void observe_around(const u8* picture, Place place, u8* observation) {
+    const int left = place.x - kInWindow.x;
+    const int top = place.y - kInWindow.y;
+    const int begin = std::clamp(left, 0, kScreenWidth);
+    const int end = std::clamp(left + kWindow, begin, kScreenWidth);
+    alignas(32) u8 line[kScreenWidth];
+    u8 lines[2][kWindow];
+    for (int row = 0; row < kObservationSize; ++row) {
+        for (int i = 0; i < 2; ++i) {
+            const int y = top + 2 * row + i;
+            std::memset(lines[i], 0, kWindow);
+            if (y < 0 || y >= kScreenHeight || begin == end) continue;
+            look_up_64(picture + y * kScreenWidth, kScreenWidth, kGrey.data(), line);
+            std::copy(line + begin, line + end, lines[i] + (begin - left));
+        }
+        for (int column = 0; column < kObservationSize; ++column) {
+            const int a = 2 * column, b = a + 1;
+            *observation++ = static_cast<u8>((lines[0][a] + lines[0][b] + lines[1][a] + lines[1][b] + 2) / 4);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 #include "super_mario_bros.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace nes::super_mario_bros {
@@ -11,6 +12,8 @@ enum Address : u16 {
     kEnemyTypes = 0x0016,  // of five enemies
     kFloatState = 0x001D,  // 3 while sliding down a flagpole
     kPlayerPage = 0x00B5,  // 1 in the picture, more below it
+    kPlayerY = 0x00CE,
+    kPlayerScreenX = 0x03AD,
     kChangeAreaTimer = 0x06DE,
     kGameMode = 0x0770,  // 2 at the end of a world
     kPreLevelTimer = 0x07A0,
@@ -40,6 +43,11 @@ bool is_busy(const u8* ram) {
 }
 
 }  // namespace
+
+Place mario(const u8* ram) {
+    const int y = (ram[kPlayerPage] - 1) * 256 + ram[kPlayerY];
+    return {ram[kPlayerScreenX], std::clamp(y, 0, kScreenHeight)};
+}
 
 bool has_ended(const u8* ram) {
     const bool dying = ram[kPlayerState] == kDying || ram[kPlayerPage] > 1;

@@ -2,8 +2,13 @@
 #pragma once
 
 #include "console.hpp"
+#include "observation.hpp"
 
 namespace nes::super_mario_bros {
+
+// Where Mario is in the picture: the upper left corner of the 16 x 32 pixels that he fills when he is
+// big. Above and below the picture he counts as at its edge.
+Place mario(const u8* ram);
 
 // Whether the game has ended: death, flag or axe.
 bool has_ended(const u8* ram);

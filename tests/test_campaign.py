@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,8 @@ def test_a_stage_starts_from_the_agent_that_gets_furthest_in_it(tmp_path: Path) 
     assert chosen is not None
     assert chosen.stem == "mario-1-4"
     assert furthest_agent(tmp_path, RunConfig(world=1, stage=4, action_type="pipes")) is None
+    closer = replace(_config_of("mario-1-4"), view="close")
+    assert furthest_agent(tmp_path, closer) is None
     assert furthest_agent(tmp_path / "nobody", RunConfig(world=1, stage=4)) is None
 
 

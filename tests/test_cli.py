@@ -80,6 +80,7 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ("--num-processes 0", "--num-processes 0 is not allowed: give a number above 0."),
         ("--keep 0", "--keep 0 is not allowed: give a number above 0."),
         ("--engine snes", "--engine 'snes' is unknown: choose from auto, native, nes-py."),
+        ("--view near", "--view 'near' is unknown: choose from screen, close."),
         ("--optimizer sgd", "--optimizer 'sgd' is unknown: choose from adam, rmsprop."),
         ("--wrold 1", "The option --wrold is unknown; see --help. Did you mean --world?"),
         ("--shared=no", "--shared takes no value; --no-shared is the opposite."),
@@ -234,6 +235,15 @@ def test_broken_and_foreign_agents_are_refused(capsys, logs, tmp_path):
         assert reason in sentence
 
 
+def test_an_agent_that_learned_with_another_view_is_refused(capsys, logs, tmp_path):
+    path = tmp_path / "agent.safetensors"
+    save_agent(path, ActorCritic(ModelSpec((4, 84, 84), 7, "paper", 8)), {})  # says nothing of it
+    assert refusal(capsys, logs, "--load-from", str(path), "--view", "close", *SMALL) == (
+        f"{path} holds an agent that learned with --view screen, and this run has --view close: "
+        "give the same, or another agent."
+    )
+
+
 def test_what_was_fitted_to_the_rollouts_is_said_and_written_down(
     capsys, logs, tmp_path, monkeypatch
 ):
@@ -372,6 +382,7 @@ def test_a_resumed_run_cannot_change_its_task_beginning_or_network(capsys, logs,
         (("--load-from-previous-stage",), "--load-from-previous-stage says what a run begins with"),
         (("--stage", "2"), f"--stage 2 is not possible with --resume: the run in {run} has"),
         (("--action-type", "right"), "--action-type right is not possible with --resume"),
+        (("--view", "close"), "--view close is not possible with --resume"),
         (("--lstm-size", "16"), f"The state in {run} is of another network or optimizer"),
         (("--optimizer", "rmsprop"), f"The state in {run} is of another network or optimizer"),
     ):

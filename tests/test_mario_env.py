@@ -16,7 +16,7 @@ from mario_a3c.envs.nes_py_engine import NesPyEngine
 from mario_a3c.envs.rewards import REWARDS, RewardWeights
 from tests.mario import decisions, needs_native, on_both_engines, recorded, same
 
-NOOP, RIGHT, RIGHT_JUMP = 0, 1, 2
+NOOP, RIGHT, RIGHT_JUMP, LEFT = 0, 1, 2, 6
 
 
 def slow_observation(screen):
@@ -96,6 +96,50 @@ def test_an_episode_is_what_the_bare_environment_plays(engine, weights):
     assert final["episode_length"] == len(decisions(trace))
     assert final["max_x"] == after["furthest"]
     assert final["buttons"][0] == trace.buttons
+
+
+def slow_close_up(screen, ram):
+    """The window as it is described, cell by cell, from his place in the RAM."""
+    luma = (screen.astype(int) * [77, 150, 29]).sum(axis=2) >> 8
+    left, top = int(ram[0x3AD]) - 56, int(ram[0xCE]) - 72
+
+    def pixel(row, column):
+        y, x = top + row, left + column
+        return luma[y, x] if 0 <= y < 240 and 0 <= x < 256 else 0
+
+    return np.array(
+        [
+            [
+                (sum(pixel(2 * row + i, 2 * column + j) for i in (0, 1) for j in (0, 1)) + 2) // 4
+                for column in range(84)
+            ]
+            for row in range(84)
+        ]
+    )
+
+
+@on_both_engines
+def test_a_close_view_keeps_mario_in_his_place_and_plays_the_same_game(engine):
+    bare = SuperMarioBrosEnv(target=(1, 1))
+    bare.reset()
+    env = MarioVectorEnv(1, 1, 1, engine=engine, noop_max=0, view="close")
+    observation, _ = env.reset()
+    for action in [NOOP] + [RIGHT] * 20 + [RIGHT_JUMP] * 8 + [NOOP] * 4 + [LEFT] * 4:
+        assert (observation[0, 3] == slow_close_up(bare.screen, bare.ram)).all()
+        for _ in range(4):
+            bare.step(int(controller_bytes("simple")[action]))
+        observation, *_ = env.step(same(action, 1))
+
+
+def test_above_and_below_the_screen_mario_counts_as_at_its_edge():
+    ram = np.zeros((4, 2048), dtype=np.uint8)
+    ram[:, 0xB5], ram[:, 0xCE] = [0, 1, 1, 2], [250, 0, 176, 20]
+    assert fields.y_on_screen(ram).tolist() == [0, 0, 176, 240]
+
+
+def test_an_unknown_view_is_refused():
+    with pytest.raises(ValueError, match="'near' is unknown; choose one of screen, close"):
+        MarioVectorEnv(1, 1, 1, view="near")
 
 
 def assert_same(one, other):

@@ -8,8 +8,9 @@ import pytest
 from gym_super_mario_bros._roms import smb1_rom_path
 
 from mario_a3c.envs import native_engine
+from mario_a3c.envs import ram as fields
 from mario_a3c.envs.native_engine import NativeEngine
-from mario_a3c.envs.observation import downsample, grey
+from mario_a3c.envs.observation import close_up, downsample, grey
 from mario_a3c.verify_engine.comparison import PLAYERS, Case, compare
 from mario_a3c.verify_engine.undrawn import DECISION, PLAYED, STEPPED, Undrawn
 
@@ -137,6 +138,23 @@ class TestStep:
             expected = downsample(grey(engine.screen(game)))
             assert np.array_equal(engine.observe(game), expected)
             assert np.array_equal(observation[game], expected)
+
+    def test_a_close_view_is_the_one_that_observation_py_defines(self, observation):
+        engine, rng = NativeEngine(1, 2, 2, view="close"), np.random.default_rng(3)
+        places = set()
+        for _ in range(150):
+            held = rng.choice([RIGHT, RIGHT_AND_JUMP, 0x40], 2).astype(np.uint8)
+            _, ended = engine.step(held, frames(9, 9), observation)
+            for game in range(2):
+                x = int(fields.x_on_screen(engine.ram)[game])
+                y = int(fields.y_on_screen(engine.ram)[game])
+                expected = close_up(grey(engine.screen(game)), x, y)
+                assert np.array_equal(engine.observe(game), expected)
+                assert ended[game] or np.array_equal(observation[game], expected)
+                places.add((x // 8, y // 8))
+                if ended[game]:
+                    engine.reset(game)
+        assert len(places) > 50
 
     def test_the_same_buttons_give_the_same_bytes(self, observation):
         def play():

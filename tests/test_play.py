@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 from mario_a3c import play_cli
 from mario_a3c.checkpoint import load_agent, save_agent
 from mario_a3c.config import RunConfig
+from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.traces import read_traces
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.playing.episodes import AgentPlayer, RandomPlayer, play_episodes
+from mario_a3c.playing.mario import agent_game
 from mario_a3c.playing.video import read_video
 from mario_a3c.replay import completes
 from tests.disks import small_disk
@@ -62,6 +65,26 @@ def test_episodes_do_not_depend_on_how_many_are_played_side_by_side(agent, engin
     alone = episodes(1)
     assert len({episode.trace.buttons for episode in alone}) > 1
     assert episodes(3) == episodes(5) == alone
+
+
+@pytest.mark.parametrize("changes", [{}, {"view": "screen"}, {"view": "close"}])
+def test_an_agent_sees_the_game_as_in_its_training(tmp_path, changes):
+    path = make_agent(tmp_path / "agent.safetensors", **changes)
+    if not changes:  # an agent of before there was a choice
+        agent = load_agent(path)
+        del agent.metadata["config"]["view"]
+        save_agent(path, agent.model, agent.metadata)
+    game = agent_game(path, engine="nes-py")
+    seen = []
+
+    class Watching(RandomPlayer):
+        def act(self, observations, generators):
+            seen.append(observations[0, -1].copy())
+            return super().act(observations, generators)
+
+    list(replace(game, player=Watching(7)).play(1))
+    engine = make_engine("nes-py", 1, 1, 1, changes.get("view", "screen"))
+    assert np.array_equal(seen[0], engine.observe(0))
 
 
 @needs_native

@@ -210,5 +210,7 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield "averaged weights"
     if (config.get("entropy_coef") or 0) < 0:
         yield "cost of being undecided"
+    if config.get("view", "screen") != "screen":
+        yield f"{config['view']} view"
     if config["action_type"] != "simple":
         yield f"actions {config['action_type']}"

@@ -64,7 +64,11 @@ class Engine(Protocol):
         """
 
     def observe(self, game: int) -> NDArray[np.uint8]:
-        """Return the grey ``uint8 [84, 84]`` of `screen`, as `step` would have written it."""
+        """Return what the agent sees of `screen`, as `step` would have written it.
+
+        It is grey, ``uint8 [84, 84]``, and either the whole of it or a close-up of Mario, as the
+        engine was made; see `mario_a3c.envs.observation`.
+        """
 
     def save(self, game: int) -> Any:
         """Return a snapshot of one console's whole state (bytes, for the native engine)."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mario_a3c.envs.engine import Engine
 from mario_a3c.envs.nes_py_engine import NesPyEngine
+from mario_a3c.envs.observation import VIEWS
 
 ENGINES: Sequence[str] = ("auto", "native", "nes-py")
 
@@ -44,7 +45,7 @@ def choose_engine(name: str) -> tuple[str, str]:
     return "native", f"The native engine runs, {why}. {outdated}".rstrip()
 
 
-def make_engine(name: str, world: int, stage: int, num_games: int) -> Engine:
+def make_engine(name: str, world: int, stage: int, num_games: int, view: str = "screen") -> Engine:
     """Return a batch of consoles with a stage in them.
 
     Args:
@@ -52,18 +53,22 @@ def make_engine(name: str, world: int, stage: int, num_games: int) -> Engine:
         world: 1 to 8.
         stage: 1 to 4.
         num_games: the number of consoles, at least 1.
+        view: what observations show, one of `mario_a3c.envs.observation.VIEWS`.
 
     Raises:
-        ValueError: for an unknown or unavailable engine, or a stage that is not in the game.
+        ValueError: for an unknown or unavailable engine, an unknown view, or a stage that is not in
+            the game.
     """
     check_stage(world, stage)
+    if view not in VIEWS:
+        raise ValueError(f"The view {view!r} is unknown; choose one of {', '.join(VIEWS)}.")
     if num_games < 1:
         raise ValueError(f"There must be at least 1 game, not {num_games}.")
     chosen, _ = choose_engine(name)
     if chosen == "nes-py":
-        return NesPyEngine(world, stage, num_games)
+        return NesPyEngine(world, stage, num_games, view=view)
     native = importlib.import_module("mario_a3c.envs.native_engine")
-    return native.NativeEngine(world, stage, num_games)
+    return native.NativeEngine(world, stage, num_games, view=view)
 
 
 def check_stage(world: int, stage: int) -> None:

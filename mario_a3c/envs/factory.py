@@ -9,6 +9,7 @@ from gymnasium.vector import VectorEnv
 
 from mario_a3c.envs.atari import is_atari, make_atari_env
 from mario_a3c.envs.demonstrations import Demonstration, demonstration
+from mario_a3c.envs.engine import Engine
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.gymnasium_tasks import make_gymnasium_env
 from mario_a3c.envs.mario import MarioVectorEnv
@@ -32,11 +33,11 @@ def prepare_training(env: MarioVectorEnv, config: RunConfig) -> None:
     """
     env.set_retries(config.retry_fraction)
     if config.ground_of_ways:
-        engine = make_engine(config.engine, config.world, config.stage, 1)
+        engine = _one_console(config)
         env.set_ground(ground_along(engine, found_ways(config)))
     if not config.start_fraction:
         return
-    engine = make_engine(config.engine, config.world, config.stage, 1)
+    engine = _one_console(config)
     starts = []
     every = max(1, round(START_EVERY * (1 - config.start_from)))
     for trace in found_ways(config):
@@ -49,6 +50,11 @@ def prepare_training(env: MarioVectorEnv, config: RunConfig) -> None:
         )
         starts += along[min(int(config.start_from * len(along)), len(along) - 1) :]
     env.set_starts(starts, config.start_fraction)
+
+
+def _one_console(config: RunConfig) -> Engine:
+    """Return an engine with the stage of a run, which shows it as the run's games do."""
+    return make_engine(config.engine, config.world, config.stage, 1, config.view)
 
 
 def found_ways(config: RunConfig) -> list[Trace]:
@@ -70,7 +76,7 @@ def found_ways(config: RunConfig) -> list[Trace]:
 
 def demonstrations(config: RunConfig) -> list[Demonstration]:
     """Return the found ways through a run's stage, as the learner would have seen them."""
-    engine = make_engine(config.engine, config.world, config.stage, 1)
+    engine = _one_console(config)
     return [
         demonstration(engine, way, config.action_type, display_buttons=config.display_buttons)
         for way in found_ways(config)
@@ -132,6 +138,7 @@ def _make_mario(config: RunConfig, num_envs: int, changes: dict[str, Any]) -> Ma
         "noop_max": config.noop_max,
         "gradual_noops": config.gradual_noops,
         "display_buttons": config.display_buttons,
+        "view": config.view,
         "max_episode_steps": config.max_episode_length,
     }
     return MarioVectorEnv(num_envs, config.world, config.stage, **{**settings, **changes})

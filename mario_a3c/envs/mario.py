@@ -68,6 +68,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         stall_limit: end after this many decisions without new ground; 0 for never.
         max_episode_steps: truncate after this many decisions; 0 for never.
         display_buttons: show in each picture which buttons led to it; see `show_buttons`.
+        view: what observations show, ``screen`` (all of it) or ``close``, which is what is around
+            Mario; see `mario_a3c.envs.observation.close_up`.
         log_buttons: keep every controller byte of an episode for ``final_info["buttons"]``.
         on_frame: called with the game's index, its episode (counted from 0) and the picture
             (``uint8 [240, 256, 3]``) after every single frame. The game stays the same.
@@ -96,6 +98,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         stall_limit: int = STALL_LIMIT,
         max_episode_steps: int = 0,
         display_buttons: bool = False,
+        view: str = "screen",
         log_buttons: bool = False,
         on_frame: FrameListener | None = None,
     ) -> None:
@@ -109,7 +112,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         )
         self._bytes = controller_bytes(action_set)
         self._consoles = Consoles(
-            make_engine(engine, world, stage, num_envs), log_buttons, on_frame
+            make_engine(engine, world, stage, num_envs, view), log_buttons, on_frame
         )
         self.engine = self._consoles.engine
         self.num_envs = num_envs

@@ -57,6 +57,7 @@ class NativeEngine:
         stage: 1 to 4.
         num_games: the number of consoles.
         lost_levels: play Super Mario Bros: The Lost Levels instead.
+        view: what observations show, one of `mario_a3c.envs.observation.VIEWS`.
 
     Raises:
         ImportError: if the C++ extension is not installed; see `available`.
@@ -65,7 +66,14 @@ class NativeEngine:
 
     name = "native"
 
-    def __init__(self, world: int, stage: int, num_games: int, lost_levels: bool = False) -> None:
+    def __init__(
+        self,
+        world: int,
+        stage: int,
+        num_games: int,
+        lost_levels: bool = False,
+        view: str = "screen",
+    ) -> None:
         from mario_a3c import _native
 
         rom = smb2jp_rom_path() if lost_levels else smb1_rom_path()
@@ -74,6 +82,7 @@ class NativeEngine:
         self.ram: NDArray[np.uint8] = self._batch.ram
         _play_to_start(self._batch, self.ram[0], decode_target((world, stage), lost_levels))
         self._batch.set_start(0)
+        self._batch.set_close(view == "close")
         for game in range(num_games):
             self.reset(game)
 
@@ -126,7 +135,7 @@ class NativeEngine:
         return self._batch.screen(game)
 
     def observe(self, game: int) -> NDArray[np.uint8]:
-        """Return the grey ``uint8 [84, 84]`` of `screen`."""
+        """Return what the agent sees of `screen`, grey ``uint8 [84, 84]``."""
         return self._batch.observe(game)
 
     def save(self, game: int) -> bytes:

@@ -9,8 +9,9 @@ import numpy as np
 from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
 from numpy.typing import NDArray
 
+from mario_a3c.envs import ram as fields
 from mario_a3c.envs.engine import RAM_SIZE, SCREEN_SHAPE
-from mario_a3c.envs.observation import downsample
+from mario_a3c.envs.observation import close_up, downsample
 
 
 class _UnbootedEnv(SuperMarioBrosEnv):
@@ -44,11 +45,19 @@ class NesPyEngine:
         stage: 1 to 4.
         num_games: the number of consoles.
         lost_levels: play Super Mario Bros: The Lost Levels instead.
+        view: what observations show, one of `mario_a3c.envs.observation.VIEWS`.
     """
 
     name = "nes-py"
 
-    def __init__(self, world: int, stage: int, num_games: int, lost_levels: bool = False) -> None:
+    def __init__(
+        self,
+        world: int,
+        stage: int,
+        num_games: int,
+        lost_levels: bool = False,
+        view: str = "screen",
+    ) -> None:
         target = (world, stage)
         self.num_games = num_games
         booted = SuperMarioBrosEnv(lost_levels, target)
@@ -56,6 +65,7 @@ class NesPyEngine:
         self._games = [booted, *others]
         self._cartridges = list(self._games)
         self._beginning = self.save(0)
+        self._close = view == "close"
         self._luma = np.empty(SCREEN_SHAPE[:2], dtype=np.uint8)
         self.ram = np.empty((num_games, RAM_SIZE), dtype=np.uint8)
         for game in range(num_games):
@@ -105,8 +115,12 @@ class NesPyEngine:
         return self._console(game).observation("rgb_array_contiguous")
 
     def observe(self, game: int) -> NDArray[np.uint8]:
-        """Return the grey ``uint8 [84, 84]`` of `screen`."""
-        return downsample(self._console(game).observation("grayscale", self._luma))
+        """Return what the agent sees of `screen`, grey ``uint8 [84, 84]``."""
+        luma = self._console(game).observation("grayscale", self._luma)
+        if not self._close:
+            return downsample(luma)
+        ram = self.ram[game : game + 1]
+        return close_up(luma, int(fields.x_on_screen(ram)[0]), int(fields.y_on_screen(ram)[0]))
 
     def save(self, game: int) -> Any:
         """Return a snapshot of one console; it lives in this process only."""

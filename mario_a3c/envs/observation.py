@@ -1,7 +1,8 @@
 """From an NES picture to what the agent sees: grey, 84x84, by exact area averaging.
 
-The arithmetic is in integers, so that every engine can produce the same bytes. On top may be shown
-which buttons led to the picture, as in recordings of speed runs.
+It is the whole screen, or closer by what is around Mario. The arithmetic is in integers, so that
+every engine can produce the same bytes. On top may be shown which buttons led to the picture, as in
+recordings of speed runs.
 """
 
 from __future__ import annotations
@@ -46,6 +47,34 @@ def downsample(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     total = (rows.reshape(-1, 28, 64) @ _COLUMNS).astype(np.uint32)
     average = ((total + _AREA // 2) // _AREA).astype(np.uint8)
     return average.reshape(*luma.shape[:-2], OBSERVATION_SIZE, OBSERVATION_SIZE)
+
+
+VIEWS = ("screen", "close")
+"""What an observation can show: the whole screen, or what is around Mario; see `close_up`."""
+_WINDOW = 2 * OBSERVATION_SIZE
+_MARIO_IN_WINDOW = (56, 72)
+"""Columns to the left of him and rows above him: he looks ahead, to the right."""
+
+
+def close_up(luma: NDArray[np.uint8], x: int, y: int) -> NDArray[np.uint8]:
+    """Show the 168x168 pixels around Mario, 2x2 of them averaged, rounding half up.
+
+    He is always at the same place of it, so that how far away something is from him can be read
+    off without knowing where he is. It is black where the screen ends.
+
+    Args:
+        luma: the whole screen in grey, ``uint8 [240, 256]``.
+        x: Mario's left edge in it, in pixels.
+        y: the upper edge of the 16x32 pixels that he fills when he is big.
+
+    Returns:
+        ``uint8 [84, 84]``
+    """
+    padded = np.pad(luma, _WINDOW)
+    left, top = x - _MARIO_IN_WINDOW[0] + _WINDOW, y - _MARIO_IN_WINDOW[1] + _WINDOW
+    window = padded[top : top + _WINDOW, left : left + _WINDOW].astype(np.uint16)
+    total = window.reshape(OBSERVATION_SIZE, 2, OBSERVATION_SIZE, 2).sum((1, 3))
+    return ((total + 2) // 4).astype(np.uint8)
 
 
 _BUTTON = 8

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mario_a3c.envs.engine import SCREEN_SHAPE
+
 Ram = NDArray[np.uint8]
 Integers = NDArray[np.int32]
 Booleans = NDArray[np.bool_]
@@ -32,6 +34,21 @@ def x(ram: Ram) -> Integers:
     It is negative, not 65,534, where he stands a little to the left of that (in 4-4's loops).
     """
     return ram[:, 0x6D].astype(np.int8).astype(np.int32) * 256 + ram[:, 0x86]
+
+
+def x_on_screen(ram: Ram) -> Integers:
+    """Return where Mario's left edge is in the picture, in pixels from its left end."""
+    return ram[:, 0x03AD].astype(np.int32)
+
+
+def y_on_screen(ram: Ram) -> Integers:
+    """Return where Mario is in the picture, in pixels from its top, from 0 to 240.
+
+    It is the upper edge of the 16x32 pixels that he fills when he is big. Above and below the
+    picture he counts as at its edge.
+    """
+    y = (ram[:, 0xB5].astype(np.int32) - 1) * 256 + ram[:, 0xCE]
+    return np.clip(y, 0, SCREEN_SHAPE[0])
 
 
 def score(ram: Ram) -> Integers:

@@ -76,6 +76,7 @@ def agent_game(
     config = _config_of(path, agent)
     settings = {name: config[field] for name, field in SETTINGS.items()}
     settings["display_buttons"] = config.get("display_buttons", False)
+    settings["view"] = config.get("view", "screen")
     settings["engine"], settings["reward"] = engine, REWARDS[config["reward"]]
     player = AgentPlayer(agent.model, stochastic)
     return MarioGame(world or config["world"], stage or config["stage"], player, settings)

@@ -11,7 +11,7 @@ from mario_a3c.checkpoint import CheckpointError, load_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.playing.episodes import BATCH
 from mario_a3c.playing.mario import agent_game
-from mario_a3c.training.preparation import network_for
+from mario_a3c.training.preparation import network_for, view_of
 
 
 def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
@@ -21,7 +21,7 @@ def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
     So a stage that has an agent of its own mostly goes on from that one.
 
     Args:
-        folder: of the agents; those of another network or action set are passed over.
+        folder: of the agents; those of another network, action set or view are passed over.
         config: the stage, and the network to be trained.
 
     Returns:
@@ -32,7 +32,8 @@ def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
     distances: dict[Path, float] = {}
     for path in sorted(folder.glob("mario-*.safetensors")):
         try:
-            if load_agent(path).model.spec != spec:
+            agent = load_agent(path)
+            if agent.model.spec != spec or view_of(agent) != config.view:
                 continue
             game = agent_game(path, config.world, config.stage, stochastic=True)
         except CheckpointError:

@@ -36,7 +36,7 @@ from mario_a3c.training.processes import signals_ending_us
 from mario_a3c.training.resume import PATTERN, load_state, settings_of
 from mario_a3c.training.trainer import Trainer
 
-TASK = ("env_name", "env_module", "world", "stage", "action_type", "hide")
+TASK = ("env_name", "env_module", "world", "stage", "action_type", "view", "hide")
 """Settings of which a run that goes on cannot change any."""
 NAME_ANOTHER = "name a folder in which you may write."
 WITHOUT_WAYS: dict[str, Any] = {
@@ -305,7 +305,18 @@ def _initial_agent(config: RunConfig, spec: ModelSpec) -> Agent | None:
             f"{theirs[name]}, this run's {ours[name]}. Give the options that it was trained with, "
             "or another agent."
         )
+    if config.is_mario and view_of(agent) != config.view:
+        raise ConfigError(
+            f"{path} holds an agent that learned with --view {view_of(agent)}, and this run has "
+            f"--view {config.view}: give the same, or another agent."
+        )
     return agent
+
+
+def view_of(agent: Agent) -> str:
+    """Return which `mario_a3c.envs.observation.VIEWS` of Mario's game an agent learned with."""
+    config = agent.metadata.get("config")
+    return config.get("view", "screen") if isinstance(config, dict) else "screen"
 
 
 def _last_run(config: RunConfig) -> Path:

@@ -78,6 +78,7 @@ void play(const Bytes& rom, int frames, Random& random) {
             repeats[i] = static_cast<i32>(random() % 9);
         }
         batch.console(1).ram()[0x0770] = 1;  // leave the title screen, so that games end
+        batch.set_close(random() % 2 == 0);
         batch.step(buttons, repeats, observation.data(), ran, ended);
         for (int i = 0; i < 3; ++i) {
             if (ended[i]) batch.reset(i);
