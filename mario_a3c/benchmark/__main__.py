@@ -132,10 +132,10 @@ from nothing to where these weights were measured best, over all runs in a row, 
 with the best agent of the one before; the seed is the last one's, and the time wall-clock time on
 one or two cores, which other work mostly shared. Of a warm start the row tells only what came
 after. Means: reuse is several passes over each rollout; gradual no-ops, retries and averaged
-weights are `--gradual-noops`, `--retry-fraction` and `--average-share`, and the cost of being
-undecided an `--entropy-coef` below 0; where there are two values of gamma, or so many runs, several
-were made one after another; with first on 1-3 one of these began with the agent of 1-3. Measured on
-{machine}.
+weights are `--gradual-noops`, `--retry-fraction` and `--average-share`, the close view is `--view
+close`, and the cost of being undecided an `--entropy-coef` below 0; where there are two values of
+gamma, or so many runs, several were made one after another; with first on 1-3 one of these began
+with the agent of 1-3. Measured on {machine}.
 
 {training_in_all(results)}
 
