@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import tyro
 
 from mario_a3c.envs.endings import MAX_ACTIONS, STALL_LIMIT
+from mario_a3c.envs.observation import VIEWS
 
 MARIO = "SuperMarioBros"
 ALGORITHMS = ("a3c", "random")
@@ -31,7 +32,6 @@ OPTIMIZERS = ("adam", "rmsprop")
 MOST_WORKERS = 1024
 PRECISIONS = ("auto", "float32", "bfloat16")
 REWARDS = ("ground", "reference")
-VIEWS = ("screen", "close")
 
 
 class ConfigError(ValueError):

@@ -244,6 +244,18 @@ def test_an_agent_that_learned_with_another_view_is_refused(capsys, logs, tmp_pa
     )
 
 
+def test_an_agent_goes_on_with_the_view_that_it_learned_with(capsys, logs, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_run", lambda trainer, interruption: 0)
+    path = tmp_path / "agent.safetensors"
+    save_agent(
+        path, ActorCritic(ModelSpec((4, 84, 84), 7, "paper", 8)), {"config": {"view": "close"}}
+    )
+    words = ("--load-from", str(path), *SMALL)
+    folders = ("--log-path", str(logs), "--saved-path", str(tmp_path / "agents"))
+    assert "learned with --view close" in refusal(capsys, logs, *words)
+    assert main([*words, "--view", "close", *folders]) == 0
+
+
 def test_what_was_fitted_to_the_rollouts_is_said_and_written_down(
     capsys, logs, tmp_path, monkeypatch
 ):

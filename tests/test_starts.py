@@ -8,13 +8,36 @@ import pytest
 
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.engines import make_engine
-from mario_a3c.envs.factory import make_env, prepare_training
+from mario_a3c.envs.factory import demonstrations, make_env, prepare_training
 from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.envs.observation import VIEWS
 from mario_a3c.envs.progress import NUM_STRIPS
 from mario_a3c.envs.starts import ground_along, starts_from_trace
 from tests.mario import decisions, needs_native, on_both_engines, recorded, same
 
 SETTINGS: dict[str, Any] = {"action_set": "complex", "noop_max": 0, "log_buttons": True}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@on_both_engines
+def test_games_starts_and_demonstrations_are_seen_as_the_run_has_it(engine, view, tmp_path):
+    (tmp_path / "1-4.jsonl").write_text(recorded("1-4").to_json())
+    config = RunConfig(
+        world=1,
+        stage=4,
+        engine=engine,
+        view=view,
+        noop_max=0,
+        start_fraction=1.0,
+        paths=str(tmp_path),
+    )
+    first = make_engine(engine, 1, 4, 1, view).observe(0)
+    env = make_env(config, 1, seed=1)
+    assert isinstance(env, MarioVectorEnv)
+    assert np.array_equal(env.reset()[0][0, -1], first)
+    assert np.array_equal(demonstrations(config)[0].observations[0, -1], first)
+    prepare_training(env, config)
+    assert np.array_equal(env._starts[0].stack[-1], first)
 
 
 @on_both_engines

@@ -82,7 +82,8 @@ class NativeEngine:
         self.ram: NDArray[np.uint8] = self._batch.ram
         _play_to_start(self._batch, self.ram[0], decode_target((world, stage), lost_levels))
         self._batch.set_start(0)
-        self._batch.set_close(view == "close")
+        if view == "close":  # an extension that is not built anew can show the screen
+            self._batch.set_close(True)
         for game in range(num_games):
             self.reset(game)
 

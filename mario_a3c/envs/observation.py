@@ -1,8 +1,8 @@
 """From an NES picture to what the agent sees: grey, 84x84, by exact area averaging.
 
-It is the whole screen, or closer by what is around Mario. The arithmetic is in integers, so that
-every engine can produce the same bytes. On top may be shown which buttons led to the picture, as in
-recordings of speed runs.
+It is the whole screen, or a close-up of what is around Mario. The arithmetic is in integers, so
+that every engine can produce the same bytes. On top may be shown which buttons led to the picture,
+as in recordings of speed runs.
 """
 
 from __future__ import annotations

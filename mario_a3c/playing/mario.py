@@ -99,7 +99,8 @@ def _config_of(path: Path, agent: Agent) -> dict[str, Any]:
             f"{path} holds an agent for {config['env_name']}, not for Super Mario Bros."
         )
     try:
-        RunConfig.from_dict({name: config[name] for name in needed}).validate()
+        checked = needed | (config.keys() & {"view"})
+        RunConfig.from_dict({name: config[name] for name in checked}).validate()
     except (TypeError, ConfigError) as error:
         raise CheckpointError(f"{path} cannot be played: {str(error).rstrip('.')}.") from None
     num_actions = len(controller_bytes(config["action_type"]))
