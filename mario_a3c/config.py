@@ -34,6 +34,11 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 REWARDS = ("ground", "reference")
 
 
+def view_of(settings: object) -> str:
+    """Return the view that an agent's settings tell; those without one are of the screen."""
+    return settings.get("view", "screen") if isinstance(settings, dict) else "screen"
+
+
 class ConfigError(ValueError):
     """Bad input, told in one sentence: what was given, what is allowed."""
 

@@ -99,7 +99,7 @@ def test_an_episode_is_what_the_bare_environment_plays(engine, weights):
 
 
 def slow_close_up(screen, ram):
-    """The window as it is described, cell by cell, from his place in the RAM."""
+    """The window as it is described, cell by cell, from Mario's place in the RAM."""
     luma = (screen.astype(int) * [77, 150, 29]).sum(axis=2) >> 8
     left, top = int(ram[0x3AD]) - 56, int(ram[0xCE]) - 72
 

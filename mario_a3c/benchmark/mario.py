@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mario_a3c.config import view_of
 from mario_a3c.playing.mario import agent_game, random_game
 from mario_a3c.replay import completes
 from mario_a3c.tables import markdown_table
@@ -210,7 +211,7 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield "averaged weights"
     if (config.get("entropy_coef") or 0) < 0:
         yield "cost of being undecided"
-    if config.get("view", "screen") != "screen":
-        yield f"{config['view']} view"
+    if view_of(config) != "screen":
+        yield f"{view_of(config)} view"
     if config["action_type"] != "simple":
         yield f"actions {config['action_type']}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent
-from mario_a3c.config import MARIO, ConfigError, RunConfig
+from mario_a3c.config import MARIO, ConfigError, RunConfig, view_of
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.rewards import REWARDS
 from mario_a3c.playing.episodes import (
@@ -76,7 +76,7 @@ def agent_game(
     config = _config_of(path, agent)
     settings = {name: config[field] for name, field in SETTINGS.items()}
     settings["display_buttons"] = config.get("display_buttons", False)
-    settings["view"] = config.get("view", "screen")
+    settings["view"] = view_of(config)
     settings["engine"], settings["reward"] = engine, REWARDS[config["reward"]]
     player = AgentPlayer(agent.model, stochastic)
     return MarioGame(world or config["world"], stage or config["stage"], player, settings)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from mario_a3c.checkpoint import CheckpointError, load_agent
-from mario_a3c.config import RunConfig
+from mario_a3c.config import RunConfig, view_of
 from mario_a3c.playing.episodes import BATCH
 from mario_a3c.playing.mario import agent_game
-from mario_a3c.training.preparation import network_for, view_of
+from mario_a3c.training.preparation import network_for
 
 
 def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
@@ -33,7 +33,7 @@ def furthest_agent(folder: Path, config: RunConfig) -> Path | None:
     for path in sorted(folder.glob("mario-*.safetensors")):
         try:
             agent = load_agent(path)
-            if agent.model.spec != spec or view_of(agent) != config.view:
+            if agent.model.spec != spec or view_of(agent.metadata.get("config")) != config.view:
                 continue
             game = agent_game(path, config.world, config.stage, stochastic=True)
         except CheckpointError:

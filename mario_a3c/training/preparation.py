@@ -16,7 +16,15 @@ import torch
 
 from mario_a3c.checkpoint import Agent, load_agent, outline
 from mario_a3c.cluster.child import check_cluster
-from mario_a3c.config import BEGINNING, MARIO, MOST_WORKERS, ConfigError, RunConfig, option_of
+from mario_a3c.config import (
+    BEGINNING,
+    MARIO,
+    MOST_WORKERS,
+    ConfigError,
+    RunConfig,
+    option_of,
+    view_of,
+)
 from mario_a3c.envs.atari import is_atari
 from mario_a3c.envs.engines import choose_engine
 from mario_a3c.envs.factory import found_ways, make_env
@@ -305,18 +313,13 @@ def _initial_agent(config: RunConfig, spec: ModelSpec) -> Agent | None:
             f"{theirs[name]}, this run's {ours[name]}. Give the options that it was trained with, "
             "or another agent."
         )
-    if config.is_mario and view_of(agent) != config.view:
+    learned = view_of(agent.metadata.get("config"))
+    if config.is_mario and learned != config.view:
         raise ConfigError(
-            f"{path} holds an agent that learned with --view {view_of(agent)}, and this run has "
+            f"{path} holds an agent that learned with --view {learned}, and this run has "
             f"--view {config.view}: give the same, or another agent."
         )
     return agent
-
-
-def view_of(agent: Agent) -> str:
-    """Return which `mario_a3c.envs.observation.VIEWS` of Mario's game an agent learned with."""
-    config = agent.metadata.get("config")
-    return config.get("view", "screen") if isinstance(config, dict) else "screen"
 
 
 def _last_run(config: RunConfig) -> Path:
