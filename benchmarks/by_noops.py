@@ -38,7 +38,7 @@ def agent_of_run(folder: Path, target: Path) -> None:
 def play_all(agent: Path, episodes: int) -> list[PlayedEpisode]:
     """Play so many episodes with each of 0 to `NOOPS` no-op frames, in order of their numbers."""
     game = agent_game(agent, stochastic=True)
-    played = game.play(episodes * (NOOPS + 1), seed=SEED, noops=NOOPS, in_turn=True)
+    played = game.play(episodes * (NOOPS + 1), seed=SEED, noops=range(NOOPS + 1))
     return sorted(played, key=lambda episode: episode.number)
 
 

@@ -109,11 +109,12 @@ def test_random_episodes_follow_from_the_seed():
 
 
 def test_numbers_of_noop_frames_can_come_in_turn():
-    def waited(**options):
-        played = play_episodes(RandomPlayer(7), 1, 1, episodes=6, noops=2, **options, **QUICK)
+    def waited(noops):
+        played = play_episodes(RandomPlayer(7), 1, 1, episodes=6, noops=noops, **QUICK)
         return [e.trace.noops for e in sorted(played, key=lambda episode: episode.number)]
 
-    assert waited(in_turn=True) == [0, 1, 2, 0, 1, 2] != waited()
+    assert waited(range(3)) == [0, 1, 2, 0, 1, 2] != waited(2)
+    assert waited([7]) == [7] * 6
 
 
 def test_sampled_actions_follow_the_policy():

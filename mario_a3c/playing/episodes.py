@@ -7,7 +7,7 @@ episode is the same whether it is played alone or among others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,10 +65,13 @@ class AgentPlayer:
     Args:
         model: the agent.
         stochastic: draw the actions.
+
+    Attributes:
+        model: as given.
     """
 
     def __init__(self, model: ActorCritic, stochastic: bool) -> None:
-        self._model = model
+        self.model = model
         self._stochastic = stochastic
         self._state = model.initial_state(BATCH)
         self._rows = torch.zeros((BATCH, *model.spec.observation_shape), dtype=torch.uint8)
@@ -85,7 +88,7 @@ class AgentPlayer:
         """Return an action for every game; see `Player.act`."""
         games = len(observations)
         self._rows[:games] = torch.from_numpy(observations)
-        distribution, _, self._state = self._model.act(self._rows, self._state)
+        distribution, _, self._state = self.model.act(self._rows, self._state)
         if not self._stochastic:
             return distribution.mode[:games].numpy()
         assert isinstance(distribution, Categorical)
@@ -125,8 +128,8 @@ class PlayedEpisode:
 class _Assignments:
     """Which episode is played in which game; games beyond the last episode play for nobody."""
 
-    def __init__(self, games: int, seed: int, noops: int, in_turn: bool) -> None:
-        self._seed, self._noops, self._in_turn = seed, noops, in_turn
+    def __init__(self, games: int, seed: int, noops: int | Sequence[int]) -> None:
+        self._seed, self._noops = seed, noops
         self._next = 0
         self.episodes = [-1] * games
         self.generators = [np.random.default_rng(0)] * games
@@ -136,8 +139,9 @@ class _Assignments:
         self.episodes[game] = self._next
         self.generators[game] = np.random.default_rng([self._seed, self._next])
         self._next += 1
-        drawn = int(self.generators[game].integers(self._noops + 1))
-        return self.episodes[game] % (self._noops + 1) if self._in_turn else drawn
+        if isinstance(self._noops, int):
+            return int(self.generators[game].integers(self._noops + 1))
+        return self._noops[self.episodes[game] % len(self._noops)]
 
 
 def play_episodes(
@@ -147,8 +151,7 @@ def play_episodes(
     *,
     episodes: int,
     seed: int = 0,
-    noops: int = 0,
-    in_turn: bool = False,
+    noops: int | Sequence[int] = 0,
     games: int = BATCH,
     on_picture: Callable[[NDArray[np.uint8]], None] | None = None,
     **settings: Any,
@@ -161,14 +164,14 @@ def play_episodes(
         stage: 1 to 4.
         episodes: how many.
         seed: of their random streams.
-        noops: an episode begins with 0 to so many frames without a button, drawn at random.
-        in_turn: each of those numbers in turn instead, by the episode's number.
+        noops: an episode begins with 0 to so many frames without a button, drawn at random; or
+            with these numbers of them in turn, by the episode's number.
         games: how many to play side by side, 1 to `BATCH`; it does not change the episodes.
         on_picture: is shown every frame, ``uint8 [240, 256, 3]``; only one game is played then.
         **settings: of `MarioVectorEnv`.
     """
     games = 1 if on_picture is not None else min(games, episodes)
-    assignments = _Assignments(games, seed, noops, in_turn)
+    assignments = _Assignments(games, seed, noops)
 
     def show(_: int, episode: int, picture: NDArray[np.uint8]) -> None:
         if on_picture is not None and episode < episodes:
