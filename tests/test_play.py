@@ -67,6 +67,21 @@ def test_episodes_do_not_depend_on_how_many_are_played_side_by_side(agent, engin
     assert episodes(3) == episodes(5) == alone
 
 
+def test_a_player_that_may_have_played_before_begins_every_game_anew():
+    told = []
+
+    class Listening(RandomPlayer):
+        def begin(self, game):
+            told.append(game)
+
+        def act(self, observations, generators):
+            told.append("act")
+            return super().act(observations, generators)
+
+    list(play_episodes(Listening(7), 1, 1, episodes=4, games=3, **QUICK))
+    assert told[:4] == [0, 1, 2, "act"]
+
+
 @pytest.mark.parametrize("changes", [{}, {"view": "screen"}, {"view": "close"}])
 def test_an_agent_sees_the_game_as_in_its_training(tmp_path, changes):
     path = make_agent(tmp_path / "agent.safetensors", **changes)

@@ -190,6 +190,8 @@ def play_episodes(
         left = episodes
         frames = np.zeros(games, dtype=np.int64)
         observations, _ = env.reset()
+        for game in range(games):  # the player may have played before
+            player.begin(game)
         while left:
             playing = list(assignments.episodes)
             actions = player.act(observations, assignments.generators)
