@@ -224,6 +224,28 @@ def test_a_campaign_whose_runs_keep_failing_ends_with_their_last_words(tmp_path:
     assert sum(record.turns for record in campaign.records) == 3
 
 
+def test_a_turn_that_the_end_of_a_campaign_cuts_short_counts_as_the_part_that_there_was(
+    tmp_path: Path,
+) -> None:
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seeds=ONE_SEED, options=[])
+    asked: list[float] = []
+
+    def command(record, hours, home=None):
+        asked.append(hours)
+        return [sys.executable, "-c", ""], campaign.folder
+
+    replaced: Any = campaign
+    replaced.command = command
+    run_campaign(campaign, 0.5, 2, lambda: len(asked) >= 2)
+    assert asked[0] == pytest.approx(0.5, abs=0.01)
+    first, second = campaign.records
+    assert first.turns == pytest.approx(0.25, abs=0.01)
+    assert campaign.next_record() is second
+    run_campaign(campaign, 0, 2, lambda: len(asked) >= 4)
+    assert asked[2] == 2
+    assert second.turns == 1
+
+
 def test_a_failure_now_and_then_does_not_end_a_campaign(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=[])
     trace = tmp_path / "failed"

@@ -159,7 +159,7 @@ def test_a_turn_that_is_lost_while_a_campaign_ends_keeps_no_other_from_being_sav
     from ray.exceptions import RayActorError
 
     turns.nodes = [node("a", 1), node("b", 1)]
-    turns.crew._fill(1.0)
+    turns.crew._fill(1.0, share=1.0)
     for turn in turns.crew._turns:
         turns.crew._look(turn)
     first, second = turns.crew._turns
@@ -199,7 +199,7 @@ def test_a_machine_that_loses_turns_again_and_again_gets_no_more_of_them(turns, 
 
     def lose(times: int) -> None:
         for _ in range(times):
-            turns.crew._fill(1.0)
+            turns.crew._fill(1.0, share=1.0)
             for turn in list(turns.crew._turns):
                 turns.crew._look(turn)  # it is heard
             monkeypatch.setattr(stages, "BIRTH", -1.0)
@@ -235,7 +235,7 @@ def test_the_agent_that_stages_start_from_is_sent_along(monkeypatch, tmp_path, w
     agent = tmp_path / "agent.safetensors"
     agent.write_bytes(b"weights")
     turns = Turns(monkeypatch, tmp_path, *(word.format(agent) for word in words))
-    turns.crew._fill(1.0)
+    turns.crew._fill(1.0, share=1.0)
     process: Any = turns.near.actors[0].made._process
     sent = Path(process.words[process.words.index("--load-from") + 1])
     assert sent.is_relative_to(turns.there)
@@ -243,7 +243,7 @@ def test_the_agent_that_stages_start_from_is_sent_along(monkeypatch, tmp_path, w
 
 
 def test_a_file_that_vanishes_while_a_turn_is_looked_at_is_passed_over(turns, monkeypatch):
-    turns.crew._fill(1.0)
+    turns.crew._fill(1.0, share=1.0)
     turn = turns.near.actors[0].made
     there = {"resume-1.safetensors", "status.json", "best.safetensors"}
     found, read = Path.rglob, Path.read_bytes
@@ -262,15 +262,15 @@ def test_a_file_that_vanishes_while_a_turn_is_looked_at_is_passed_over(turns, mo
 
 
 def test_what_a_turn_left_whose_process_was_killed_is_removed_by_the_next(turns):
-    turns.crew._fill(1.0)
+    turns.crew._fill(1.0, share=1.0)
     (home,) = turns.there.iterdir()
     turns.near.actors[0].made._lock.release()  # as the kernel does
     turns.nodes.append(node("b", 1))
-    turns.crew._fill(1.0)
+    turns.crew._fill(1.0, share=1.0)
     (second,) = turns.there.iterdir()
     assert second != home
     turns.nodes.append(node("c", 1))
-    turns.crew._fill(1.0)
+    turns.crew._fill(1.0, share=1.0)
     assert second.exists()
 
 

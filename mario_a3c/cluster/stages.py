@@ -45,6 +45,7 @@ class _Turn:
     node: Node
     actor: Any
     folder: Path
+    share: float
     begun: float
     earlier: float
     coming: Any
@@ -102,7 +103,7 @@ class StageCrew:
         try:
             while not interrupted():
                 left = hours - (time.monotonic() - begun) / 3600 if hours else stage_hours
-                waits = left > 0 and self._fill(min(left, stage_hours))
+                waits = left > 0 and self._fill(stage_hours, min(1.0, left / stage_hours))
                 if not (self._turns or waits):
                     break
                 for turn in list(self._turns):
@@ -112,8 +113,13 @@ class StageCrew:
         finally:
             self._finish(hurried)
 
-    def _fill(self, hours: float) -> bool:
-        """Start turns wherever there is room; return whether more could be started with more."""
+    def _fill(self, stage_hours: float, share: float) -> bool:
+        """Start turns wherever there is room; return whether more could be started with more.
+
+        Args:
+            stage_hours: length of a whole turn.
+            share: how much of it there is time for.
+        """
         able = self._left_out.usable(living_nodes())
         taken = Counter(turn.node.id for turn in self._turns)
         coming = Counter(turn.node.id for turn in self._turns if not turn.heard)
@@ -122,7 +128,7 @@ class StageCrew:
             record = self._next_record()
             if record is None:
                 break
-            self._start(record, node, hours)
+            self._start(record, node, share * stage_hours, share)
         waits = self._next_record() is not None
         self._waiting.tell(able, waits and not self._turns)
         return waits
@@ -134,7 +140,7 @@ class StageCrew:
         """Return how many cores a turn takes on a machine."""
         return min(self._cores, node.cores)
 
-    def _start(self, record: StageRecord, node: Node, hours: float) -> None:
+    def _start(self, record: StageRecord, node: Node, hours: float, share: float) -> None:
         """Give a stage its turn on a machine, with all that its run has written so far."""
         words, folder = self._campaign.command(record, hours, Path(HOME))
         files = {
@@ -153,7 +159,8 @@ class StageCrew:
         actor = ray.remote(StageTurn).options(**options)
         handle = actor.remote(words[3:], folder.name, files)
         now, look = time.monotonic(), handle.look.remote()
-        self._turns.append(_Turn(record, node, handle, folder, now, record.seconds, look, now))
+        turn = _Turn(record, node, handle, folder, share, now, record.seconds, look, now)
+        self._turns.append(turn)
         self._say(f"{record.run} has its turn on {node.host}.")
 
     def _look(self, turn: _Turn) -> None:
@@ -237,7 +244,7 @@ class StageCrew:
             log.write(look.said)
         self._clear(turn)
         self._publish(turn.folder / BEST, record.name)
-        self._campaign.end_turn(record, turn.folder, status)
+        self._campaign.end_turn(record, turn.folder, status, turn.share)
 
     def _clear(self, turn: _Turn, seconds: float = CLEARING) -> None:
         """Remove a turn's folder, if its machine answers in so many seconds, and its actor."""

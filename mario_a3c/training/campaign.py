@@ -45,7 +45,8 @@ class StageRecord:
     world: int
     stage: int
     seed: int
-    turns: int = 0
+    turns: float = 0
+    """One that the end of a campaign has cut short counts as the part of it that there was."""
     solved: bool = False
     options: list[str] = field(default_factory=list)
     """The campaign's options when it was solved: with others it may not be."""
@@ -55,7 +56,7 @@ class StageRecord:
     """Name of its newest run."""
     run_seed: int = 0
     """Seed of that run."""
-    began: int = 0
+    began: float = 0
     """How many turns it had had when that run began."""
     seconds: float = 0.0
     status: dict[str, Any] = field(default_factory=dict)
@@ -138,6 +139,7 @@ class Campaign:
         hours: float,
         refresh: Callable[[], None],
         interrupted: Callable[[], bool],
+        share: float = 1.0,
     ) -> None:
         """Train one stage for a turn.
 
@@ -146,6 +148,7 @@ class Campaign:
             hours: length of the turn.
             refresh: called about once a second.
             interrupted: asked often; true ends the turn, saved.
+            share: of a whole turn, that these hours are.
 
         Raises:
             RunError: several runs in a row have failed.
@@ -171,19 +174,22 @@ class Campaign:
                         process.wait(timeout=POLL)
             finally:
                 _end(process)
-        self.end_turn(record, folder, None if interrupted() else process.returncode)
+        self.end_turn(record, folder, None if interrupted() else process.returncode, share)
 
     def take_status(self, record: StageRecord, folder: Path) -> None:
         """Read how the run of a stage stands."""
         record.status = _read_status(folder) or record.status
 
-    def end_turn(self, record: StageRecord, folder: Path, status: int | None) -> None:
+    def end_turn(
+        self, record: StageRecord, folder: Path, status: int | None, share: float = 1.0
+    ) -> None:
         """Note what came of a turn.
 
         Args:
             record: the stage.
             folder: of its run.
             status: with which the run ended, None for a turn that was broken off and counts not.
+            share: how much of a turn it was; one that failed counts as a whole one.
 
         Raises:
             RunError: several runs in a row have failed.
@@ -194,7 +200,7 @@ class Campaign:
         record.solved = status == 0 and bool(record.status.get("solved"))
         record.options = self.options
         if status is not None and not record.solved:
-            record.turns += 1
+            record.turns = round(record.turns + (1.0 if status else share), 3)
         self.save()
         if status is not None:
             self._failures = self._failures + 1 if status else 0
@@ -297,8 +303,8 @@ def run_campaign(
             if record is None or left <= 0:
                 break
 
-            refresh = partial(show, {record.key})
-            campaign.take_turn(record, min(left, stage_hours), refresh, interrupted)
+            refresh, share = partial(show, {record.key}), min(1.0, left / stage_hours)
+            campaign.take_turn(record, share * stage_hours, refresh, interrupted, share)
             show(set())
 
 
@@ -345,7 +351,7 @@ def _row(record: StageRecord, running: bool = False) -> list[str]:
         record.name,
         str(record.run_seed if record.run else record.seed),
         state,
-        str(record.turns),
+        f"{record.turns:.3g}",
         f"{record.seconds / 60:.1f} min",
         f"{status.get('steps', 0):,}",
         f"{recent.get('max_x', 0):.0f}",
