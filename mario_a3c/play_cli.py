@@ -357,11 +357,12 @@ def _make_gallery(folder: Path, engine: str) -> None:
     for world, stage in ALL:
         trace: Trace | None = None
         pictures: Iterator[NDArray[np.uint8]] = iter(())
-        if mario.agent_file(world, stage).exists():
-            game = mario.agent_game(mario.agent_file(world, stage), engine=engine)
+        agent = mario.agent_file(world, stage)
+        if agent.exists():
+            game = mario.agent_game(agent, engine=engine)
             trace = next(game.play(1)).trace
             pictures = _pictures(game, [trace])
-        gallery.add(Tile(world, stage, trace, facts(RESULTS, world, stage)), pictures)
+        gallery.add(Tile(world, stage, trace, facts(RESULTS, agent, world, stage)), pictures)
         done = "no agent" if trace is None else "finishes" if trace.completed else "does not finish"
         print(f"{world}-{stage}: {done}", flush=True)
     print(f"Wrote {gallery.write()}.", flush=True)

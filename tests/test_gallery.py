@@ -15,6 +15,7 @@ import pytest
 
 from mario_a3c.envs.traces import Trace
 from mario_a3c.playing.gallery import Gallery, Tile, facts
+from mario_a3c.playing.mario import agent_file
 from mario_a3c.playing.video import read_video
 from mario_a3c.stages import ALL
 
@@ -56,8 +57,17 @@ def test_there_is_a_tile_for_every_stage_and_a_video_for_every_agent(page: Path)
 
 
 def test_facts_come_from_what_the_benchmark_measured(tmp_path: Path) -> None:
-    assert "sampled" in facts(Path("docs/results.json"), 1, 1)
-    assert facts(tmp_path / "missing.json", 1, 1) == ""
+    results, agent = Path("docs/results.json"), agent_file(1, 1)
+    assert "sampled" in facts(results, agent, 1, 1)
+    assert facts(tmp_path / "missing.json", agent, 1, 1) == ""
+
+
+def test_an_agent_that_was_not_measured_is_not_shown_with_the_figures_of_another(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "mario-1-1.safetensors"
+    own.write_bytes(agent_file(1, 2).read_bytes())
+    assert facts(Path("docs/results.json"), own, 1, 1) == ""
 
 
 @pytest.mark.slow

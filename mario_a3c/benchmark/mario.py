@@ -12,7 +12,7 @@ import numpy as np
 
 from mario_a3c.config import view_of
 from mario_a3c.playing.mario import agent_game, random_game
-from mario_a3c.replay import completes
+from mario_a3c.replay import check
 from mario_a3c.tables import markdown_table
 from mario_a3c.training.ancestry import ancestors_told
 from mario_a3c.training.evaluation import ROBUST
@@ -62,7 +62,7 @@ def measure_mario(path: Path) -> dict[str, Any]:
         "stage": stage,
         "greedy": greedy.completed,
         "greedy_max_x": greedy.max_x,
-        "replayed": greedy.completed and completes(greedy.trace),
+        "replayed": greedy.completed and check(greedy.trace)[0],
         "sampled": len(finished),
         "episodes": len(sampled),
         "time_left": float(np.mean(finished)) if finished else None,

@@ -1,4 +1,4 @@
-"""A page of 32 tiles: every agent that finishes a stage, playing it.
+"""A page of 32 tiles: the agent of every stage, playing it.
 
 ``python play.py --gallery DIR`` records the greedy episode of every ``mario-W-S.safetensors`` and
 writes ``DIR/index.html``, the videos beside it, and ``DIR/grid.png``, a picture of all tiles.
@@ -6,6 +6,7 @@ writes ``DIR/index.html``, the videos beside it, and ``DIR/grid.png``, a picture
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 from collections.abc import Iterator
@@ -154,14 +155,23 @@ def _tile(tile: Tile, shown: str) -> str:
     return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
 
 
-def facts(results: Path, world: int, stage: int) -> str:
-    """Return a few words about an agent from what `mario_a3c.benchmark` has measured."""
+def facts(results: Path, agent: Path, world: int, stage: int) -> str:
+    """Return a few words about an agent from what `mario_a3c.benchmark` has measured.
+
+    Args:
+        results: the file of what was measured.
+        agent: of the stage; if it is there and another one than was measured, nothing is known.
+        world: 1 to 8.
+        stage: 1 to 4.
+    """
     try:
         known: dict[str, Any] = json.loads(results.read_text("utf-8"))
     except (OSError, ValueError):
         known = {}
     figures = known.get(f"mario-{world}-{stage}")
     if figures is None:
+        return ""
+    if agent.exists() and hashlib.sha256(agent.read_bytes()).hexdigest() != figures["sha256"]:
         return ""
     if not figures["shipped"]:
         return f"gets to x {figures['greedy_max_x']}"
