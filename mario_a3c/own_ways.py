@@ -7,8 +7,8 @@ where it died, and of those episodes that finish the likeliest are kept too: wha
 its own play is learned with the least forgotten.
 
 Imitating them, all numbers together, while it goes on learning by its own episodes
-(``train.py --paths ways --imitation-coef 0.2``) is self-imitation in the sense of Oh et al. 2018
-(arXiv:1806.05635).
+(``train.py --paths ways --imitation-coef 0.2``) is self-imitation after Oh et al. 2018
+(arXiv:1806.05635), but without their condition that the way brings more than the critic expects.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.envs.demonstrations import Demonstration, demonstration
+from mario_a3c.envs.endings import EndReason
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.faults import GameError, reason
 from mario_a3c.files import write_atomically
@@ -38,9 +39,9 @@ FOUND_ALL, MISSING_SOME, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 NOOPS = 30
 """The largest number of no-op frames."""
 STRETCHES = 12, 20, 32
-"""Decisions before a death in which random ones are mixed; one after the other is tried."""
+"""Decisions before a failure in which random ones are mixed; each round draws one of them."""
 CHANCES = 0.05, 0.1, 0.2
-"""How likely a decision there is the first of some random ones; the same, after the stretches."""
+"""How likely a decision there is the first of some random ones; each round draws one of them."""
 LONGEST = 6
 """Decisions at most for which a random action is held."""
 STUMBLING = 48
@@ -62,7 +63,7 @@ class OwnWaysOptions:
     episodes: int = 16
     """Episodes that the agent plays by itself with each."""
     rounds: int = 30
-    """Times 48 episodes with random actions, at most, where it finishes too few of those."""
+    """Where it finishes fewer than are kept: rounds of 48 episodes with random actions, at most."""
     seed: int = 0
     """Another seed finds other ways."""
 
@@ -149,8 +150,8 @@ class OwnWays:
         by_itself = list(self.game.play(options.episodes, seed=options.seed, noops=[noops]))
         found = [episode for episode in by_itself if episode.completed]
         told = f"{len(found)} of {options.episodes} episodes finish"
-        if len(found) < options.keep:
-            failures = [episode for episode in by_itself if not episode.completed]
+        failures = [episode for episode in by_itself if not episode.completed]
+        if len(found) < options.keep and failures:
             beside, rounds = self._beside(noops, failures, options.keep * CHOICE - len(found))
             found += beside
             told += f", {len(beside)} of {rounds * STUMBLING} with random actions"
@@ -162,11 +163,12 @@ class OwnWays:
     ) -> tuple[list[PlayedEpisode], int]:
         """Return episodes that finish by random actions before failures, and the rounds played."""
         found: list[PlayedEpisode] = []
+        generator = np.random.default_rng([self._options.seed, noops])
         for number in range(self._options.rounds):
-            died = failures[number % len(failures)].length
-            stretch = STRETCHES[number % len(STRETCHES)]
-            chance = CHANCES[number // len(STRETCHES) % len(CHANCES)]
-            player = StumblingPlayer(self._model, range(max(0, died - stretch), died), chance)
+            failed = _failed_at(failures[number % len(failures)], self.game.settings["stall_limit"])
+            begin = max(0, failed - int(generator.choice(STRETCHES)))
+            chance = float(generator.choice(CHANCES))
+            player = StumblingPlayer(self._model, range(begin, failed), chance)
             seed = self._options.seed + 1 + number
             played = replace(self.game, player=player).play(STUMBLING, seed=seed, noops=[noops])
             found += [episode for episode in played if episode.completed]
@@ -183,6 +185,12 @@ class OwnWays:
             display_buttons=settings["display_buttons"],
         )
         return log_likelihood(self._model, shown)
+
+
+def _failed_at(episode: PlayedEpisode, stall_limit: int) -> int:
+    """Return the decision at which an episode failed: where it stalled, the last with progress."""
+    stalled = episode.reason == EndReason.STALLED
+    return episode.length - stall_limit if stalled else episode.length
 
 
 def keep_ways(ways: OwnWays) -> int:
@@ -221,8 +229,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return BAD_INPUT
     try:
+        ways = OwnWays(options.agent, options)
         options.out.mkdir(parents=True, exist_ok=True)
-        return keep_ways(OwnWays(options.agent, options))
+        return keep_ways(ways)
     except OSError as error:
         print(f"mario_a3c.own_ways: {options.out}: {reason(error)}.", file=sys.stderr)
         return BAD_INPUT

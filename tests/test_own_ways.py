@@ -14,7 +14,7 @@ from mario_a3c.envs.traces import read_traces
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.own_ways import OwnWays, OwnWaysOptions, StumblingPlayer, log_likelihood, main
 from mario_a3c.playing.episodes import AgentPlayer
-from mario_a3c.playing.mario import agent_file, agent_game
+from mario_a3c.playing.mario import agent_file
 from mario_a3c.replay import completes
 from tests.mario import needs_native
 from tests.small import SHAPE, SPEC
@@ -141,6 +141,16 @@ def test_what_cannot_be_done_is_refused(tmp_path, capsys, words, complaint) -> N
     assert complaint in capsys.readouterr().err
 
 
-def test_settings_are_those_of_the_agents_training() -> None:
-    game = agent_game(agent_file(7, 2), stochastic=True)
-    assert game.settings["view"] == "close"
+@needs_native
+def test_an_agent_that_sees_the_game_closer_is_judged_by_what_it_sees(tmp_path) -> None:
+    ways = OwnWays(agent_file(7, 2), OwnWaysOptions(AGENT, tmp_path))
+    (episode,) = ways.game.play(1, seed=1, noops=[0])
+    assert ways._likelihood(episode) / episode.length > -1.5  # nats a decision
+
+
+@needs_native
+def test_nothing_is_sought_beside_failures_that_there_are_not(tmp_path) -> None:
+    ways = OwnWays(AGENT, OwnWaysOptions(AGENT, tmp_path, keep=9, episodes=2))
+    found, told = ways.find(3)
+    assert len(found) == 2
+    assert told == "2 of 2 episodes finish; 2 kept"
