@@ -15,6 +15,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import torch
+
 from mario_a3c.benchmark.mario import NOOPS, SEED
 from mario_a3c.checkpoint import CheckpointError, load_agent, save_agent
 from mario_a3c.playing.episodes import PlayedEpisode
@@ -64,6 +66,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.episodes < 1:
         parser.error(f"--episodes must be 1 or more, not {options.episodes}.")
+    torch.set_num_threads(1)  # several fight each other for cores that trainings share
     with tempfile.TemporaryDirectory() as place:
         for path in options.agents:
             try:
