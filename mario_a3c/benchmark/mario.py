@@ -152,7 +152,7 @@ def means_of(runs: list[dict[str, Any]]) -> str:
         runs: what is told of the run that made it and of those before, each of which began with
             the agent of the one before it; see `mario_a3c.training.ancestry`.
     """
-    means: dict[str, None] = {}
+    means: dict[str, None] = {_gammas(runs): None}
     for run in runs:
         for config in _settings_over_time(run):
             means.update(dict.fromkeys(_means_at_a_time(config)))
@@ -165,6 +165,14 @@ def means_of(runs: list[dict[str, Any]]) -> str:
     if parent := _unknown_parent(runs[0]["config"]):
         means[f"warm start from {parent}"] = None
     return ", ".join(means)
+
+
+def _gammas(runs: list[dict[str, Any]]) -> str:
+    """Return the gamma that an agent ended with, and those before it."""
+    own, *others = dict.fromkeys(
+        f"{config['gamma']:g}" for run in reversed(runs) for config in _settings_over_time(run)
+    )
+    return f"gamma {own}" + (f" ({', '.join(reversed(others))} before)" if others else "")
 
 
 def _settings_over_time(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -192,7 +200,6 @@ def _unknown_parent(config: dict[str, Any]) -> str:
 def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
     if not config.get("recurrent", True):
         yield "no LSTM"
-    yield f"gamma {config['gamma']:g}"
     if config["epochs"] * config["minibatches"] > 1:
         yield "reuse"
     if config.get("start_fraction"):
