@@ -165,10 +165,10 @@ class OwnWays:
         found: list[PlayedEpisode] = []
         generator = np.random.default_rng([self._options.seed, noops])
         for number in range(self._options.rounds):
-            failed = _failed_at(failures[number % len(failures)], self.game.settings["stall_limit"])
-            begin = max(0, failed - int(generator.choice(STRETCHES)))
-            chance = float(generator.choice(CHANCES))
-            player = StumblingPlayer(self._model, range(begin, failed), chance)
+            episode = failures[number % len(failures)]
+            length, chance = int(generator.choice(STRETCHES)), float(generator.choice(CHANCES))
+            stretch = _stretch(episode, length, self.game.settings["stall_limit"])
+            player = StumblingPlayer(self._model, stretch, chance)
             seed = self._options.seed + 1 + number
             played = replace(self.game, player=player).play(STUMBLING, seed=seed, noops=[noops])
             found += [episode for episode in played if episode.completed]
@@ -187,10 +187,12 @@ class OwnWays:
         return log_likelihood(self._model, shown)
 
 
-def _failed_at(episode: PlayedEpisode, stall_limit: int) -> int:
-    """Return the decision at which an episode failed: where it stalled, the last with progress."""
-    stalled = episode.reason == EndReason.STALLED
-    return episode.length - stall_limit if stalled else episode.length
+def _stretch(failure: PlayedEpisode, length: int, stall_limit: int) -> range:
+    """Return so many decisions before a failure, or before and after the last one with progress."""
+    if failure.reason == EndReason.STALLED:
+        last = failure.length - stall_limit
+        return range(max(0, last - length), last + length)
+    return range(max(0, failure.length - length), failure.length)
 
 
 def keep_ways(ways: OwnWays) -> int:

@@ -223,6 +223,15 @@ def test_a_machine_that_loses_turns_again_and_again_gets_no_more_of_them(turns, 
         lose(1)
 
 
+def test_a_turn_that_the_end_of_a_campaign_cuts_short_counts_as_the_part_that_there_was(turns):
+    turns.crew._fill(1.0, share=0.25)
+    (turn,) = turns.crew._turns
+    turn.actor.made._process.status = 0
+    while turns.crew._turns:
+        turns.crew._look(turn)
+    assert turns.campaign.records[0].turns == 0.25
+
+
 @pytest.mark.parametrize(("cores", "gpus", "share"), [(4, 2, 0.5), (2, 2, 1.0), (2, 0, 0.0)])
 def test_turns_share_the_gpus_of_their_machine(turns, cores, gpus, share):
     turns.nodes = [node("a", cores, gpus=gpus)]

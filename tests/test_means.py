@@ -19,6 +19,10 @@ def test_what_is_left_out_is_a_default_and_nothing_else_changes(means):
     assert replace(without, **{name: getattr(everything, name) for name in names}) == everything
 
 
+def test_textbook_a3c_is_a_preset():
+    assert parse(MEANS[list(MEANS)[-1]]).preset == "reference"
+
+
 def test_seeds_stand_beside_each_other_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     table = tmp_path / "means.csv"
     assert rows_of(table) == []

@@ -10,10 +10,11 @@ import torch
 
 from mario_a3c import own_ways
 from mario_a3c.envs.demonstrations import Demonstration
-from mario_a3c.envs.traces import read_traces
+from mario_a3c.envs.endings import EndReason
+from mario_a3c.envs.traces import Trace, read_traces
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.own_ways import OwnWays, OwnWaysOptions, StumblingPlayer, log_likelihood, main
-from mario_a3c.playing.episodes import AgentPlayer
+from mario_a3c.playing.episodes import AgentPlayer, PlayedEpisode
 from mario_a3c.playing.mario import agent_file
 from mario_a3c.replay import completes
 from tests.mario import needs_native
@@ -146,6 +147,14 @@ def test_an_agent_that_sees_the_game_closer_is_judged_by_what_it_sees(tmp_path) 
     ways = OwnWays(agent_file(7, 2), OwnWaysOptions(AGENT, tmp_path))
     (episode,) = ways.game.play(1, seed=1, noops=[0])
     assert ways._likelihood(episode) / episode.length > -1.5  # nats a decision
+
+
+def test_random_actions_come_before_a_death_and_around_the_last_progress_before_a_stall() -> None:
+    died = PlayedEpisode(0, 100, 0.0, 0, 0, EndReason.DIED, Trace(1, 1, 0, 0, False, b""))
+    assert own_ways._stretch(died, 20, 30) == range(80, 100)
+    stalled = replace(died, reason=EndReason.STALLED)
+    assert own_ways._stretch(stalled, 20, 30) == range(50, 90)
+    assert own_ways._stretch(replace(stalled, length=30), 20, 30) == range(20)
 
 
 @needs_native

@@ -153,9 +153,9 @@ class StageCrew:
         words += ["--saved-path", f"{HOME}/agents", "--num-processes", str(cores)]
         # Without a part of a GPU, Ray would have all turns of a machine see all of its GPUs, and
         # each would take the first.
-        share = gpu_share(node.cores // cores, node.gpus) if self._gpu else 0.0
+        of_gpu = gpu_share(node.cores // cores, node.gpus) if self._gpu else 0.0
         here = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        options = {"num_cpus": cores, "num_gpus": share, "scheduling_strategy": here}
+        options = {"num_cpus": cores, "num_gpus": of_gpu, "scheduling_strategy": here}
         actor = ray.remote(StageTurn).options(**options)
         handle = actor.remote(words[3:], folder.name, files)
         now, look = time.monotonic(), handle.look.remote()

@@ -32,6 +32,8 @@ from mario_a3c.training.processes import stop_with_parent
 from mario_a3c.training.resume import states
 
 TURNS_PER_SEED = 3
+ROUNDING = 0.01
+"""Turns that were cut short may add up to so much less than whole ones."""
 MOST_FAILURES = 3
 """Runs in a row that may fail, of whatever stages, before the campaign ends."""
 POLL, PATIENCE = 1.0, 60.0
@@ -223,7 +225,7 @@ class Campaign:
             home: where the command finds the campaign's folder, if that is somewhere else.
         """
         home = home or self.folder
-        goes_on = record.run and record.turns < record.began + TURNS_PER_SEED
+        goes_on = record.run and record.turns < record.began + TURNS_PER_SEED - ROUNDING
         if not goes_on:
             record.run_seed, record.began = self._free_seed(record), record.turns
             record.run = f"{record.name}-seed{record.run_seed}"
