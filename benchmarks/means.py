@@ -25,7 +25,7 @@ import torch
 from benchmarks.by_noops import agent_of_run, play_all
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.stages import parse_stages
-from mario_a3c.tables import markdown_table, renew_table, renewed
+from mario_a3c.tables import append_row, markdown_table, renew_table, renewed
 
 MEANS = {
     "nothing (the defaults)": [],
@@ -60,16 +60,6 @@ def rows_of(table: Path) -> list[Row]:
         return []
     with table.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def add_row(table: Path, row: Row) -> None:
-    """Append one training to a table, which is begun if it is not there."""
-    is_new = not table.exists()
-    with table.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def find_ways(stages: list[str]) -> None:
@@ -168,7 +158,7 @@ def main() -> int:
         find_ways(stages if missing else [])
         for training in missing:
             row = train(*training, arguments.steps, folder)
-            add_row(TABLE, row)
+            append_row(TABLE, COLUMNS, row)
             print(row, flush=True)
         rows = [row for row in rows_of(TABLE) if row["steps"] == str(arguments.steps)]
         table = means_table(rows)

@@ -11,7 +11,6 @@ takes its place, as with train.py; those of other seeds stay in the run's folder
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import resource
 import subprocess
@@ -26,6 +25,7 @@ from mario_a3c.benchmark.tasks import SEED_OF_SCORES
 from mario_a3c.checkpoint import load_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.plot import read_curve
+from mario_a3c.tables import append_row
 from mario_a3c.training.resume import load_state
 from mario_a3c.training.shared import UPDATES
 
@@ -61,12 +61,7 @@ def main() -> None:
     for seed in arguments.seeds:
         row = train(arguments, seed)
         print(row, flush=True)
-        is_new = not arguments.output.exists()
-        with arguments.output.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        append_row(arguments.output, COLUMNS, row)
 
 
 def train(arguments: argparse.Namespace, seed: str) -> dict[str, Any]:

@@ -1,12 +1,34 @@
-"""Markdown tables, and their places in the documentation that commands renew."""
+"""Tables that commands write: CSV rows of what was measured, and Markdown on a page."""
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mario_a3c.files import write_atomically
+
+
+def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
+    """Append a row to a CSV file, which begins with its columns' names.
+
+    Args:
+        path: the file; made if it is not there.
+        columns: their names, in order.
+        row: a value for each.
+
+    Raises:
+        OSError: it cannot be written.
+        ValueError: the row has a column that is none of these.
+    """
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

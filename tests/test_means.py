@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.means import MEANS, add_row, means_table, rows_of
+from benchmarks.means import COLUMNS, MEANS, means_table, rows_of
 from mario_a3c.cli import parse
+from mario_a3c.tables import append_row
 
 
 @pytest.mark.parametrize("means", list(MEANS)[1:-1])
@@ -27,10 +28,12 @@ def test_seeds_stand_beside_each_other_in_the_order_of_their_numbers(tmp_path: P
     table = tmp_path / "means.csv"
     assert rows_of(table) == []
     first, second = list(MEANS)[:2]
-    known = {"steps": "9", "seconds": "1"}
-    add_row(table, known | _row("3-3", first, "2", "812", "0.125"))
-    add_row(table, known | _row("3-3", first, "1", "1408", "0.081"))
-    add_row(table, known | _row("1-1", second, "1", "40", "0.000"))
+    for row in (
+        _row("3-3", first, "2", "812", "0.125"),
+        _row("3-3", first, "1", "1408", "0.081"),
+        _row("1-1", second, "1", "40", "0.000"),
+    ):
+        append_row(table, COLUMNS, {"steps": "9", "seconds": "1", **row})
     lines = means_table(rows_of(table)).splitlines()
     assert lines[0] == "| left out | 1-1 | 3-3 |"
     assert lines[2:4] == [f"| {first} | - | 1,408 (8%), 812 (12%) |", f"| {second} | 40 (0%) | - |"]

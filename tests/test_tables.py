@@ -1,4 +1,4 @@
-"""Tables in the documentation are renewed by commands, and nothing else on the page changes."""
+"""Tables that commands write: rows are added, places on pages renewed, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from mario_a3c.tables import markdown_table, renew_table
+from mario_a3c.tables import append_row, markdown_table, renew_table
+
+
+def test_rows_are_appended_below_one_line_of_names(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    append_row(table, ["x", "y"], {"y": "a, b", "x": 1})
+    append_row(table, ["x", "y"], {"x": 2, "y": ""})
+    assert table.read_text() == 'x,y\n1,"a, b"\n2,\n'
+    with pytest.raises(ValueError, match="z"):
+        append_row(table, ["x", "y"], {"z": 3})
 
 
 def test_a_table_is_renewed_between_its_markers_and_the_rest_stays(tmp_path: Path) -> None:
