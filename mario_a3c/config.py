@@ -392,7 +392,7 @@ class RunConfig:
                 f"--hide is for tasks whose observations are numbers: leave it out with {MARIO}."
             )
         for name in _OF_MARIO:
-            if getattr(self, name) and not self.is_mario:
+            if getattr(self, name) != getattr(RunConfig, name) and not self.is_mario:
                 raise ConfigError(
                     f"{option_of(name)} is for {MARIO}, and this is {self.env_name}: leave it out, "
                     "or the preset that sets it."
@@ -429,6 +429,12 @@ class RunConfig:
 
 
 _OF_MARIO = (
+    "world",
+    "stage",
+    "display_buttons",
+    "view",
+    "gradual_noops",
+    "paths",
     "start_from",
     "start_fraction",
     "imitation_coef",

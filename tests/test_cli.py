@@ -110,6 +110,11 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
             "--env-name CartPole-v1 --retry-fraction 0.5",
             "--retry-fraction is for SuperMarioBros, and this is CartPole-v1: leave it out",
         ),
+        (
+            "--env-name CartPole-v1 --view close",
+            "--view is for SuperMarioBros, and this is CartPole",
+        ),
+        ("--env-name CartPole-v1 --world 2", "--world is for SuperMarioBros, and this is CartPole"),
         ("--num-seeds 3", "--num-seeds 3 is for campaigns: give --stages"),
         ("--load-from nowhere", "There is no checkpoint nowhere."),
         ("--load-from-previous-stage", "--load-from-previous-stage is not possible: 1-1 has"),
@@ -419,7 +424,10 @@ def rewrite(run: Path, **config: Any) -> None:
         ({"lstm_size": 10**9}, "make a network that is not possible"),
         ({"num_processes": 10**9}, "--num-processes 1000000000 is not allowed: give 1024 at"),
         ({"num_games": 10**9}, "--num-games 1000000000 is not allowed"),
-        ({"env_name": "evil:Env-v0"}, "imports Python code, evil:Env-v0: if you trust it"),
+        (
+            {"env_name": "evil:Env-v0", "display_buttons": False, "gradual_noops": False},
+            "imports Python code, evil:Env-v0: if you trust it",
+        ),
         ({"env_module": "evil"}, "imports Python code, evil: if you trust it"),
         ({"env_module": "e\n\x1b[31mvil"}, r"imports Python code, e\n\x1b[31mvil: if you trust it"),
         ({"env_module": "e" * 10_000}, "eee … eee"),

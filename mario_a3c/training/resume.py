@@ -128,7 +128,7 @@ def settings_of(place: Path, metadata: dict[str, Any]) -> RunConfig:
         config.validate()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"The state in {place} holds settings of another version: {error}."
+            f"The state in {place} holds settings of another version: {str(error).rstrip('.')}."
         ) from error
     return config
 
