@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from mario_a3c.average import play, read_all
-from mario_a3c.checkpoint import CheckpointError
+from mario_a3c.checkpoint import CheckpointError, save_agent
 from mario_a3c.faults import GameError
 from mario_a3c.learning.averaging import WeightAverage
-from mario_a3c.training.resume import states
+from mario_a3c.training.resume import agent_of, states
 from mario_a3c.training.shared import STEPS
 
 SEED = 1
@@ -57,6 +57,26 @@ def told(paths: list[Path], share: float, moments: int, episodes: int) -> Iterat
             *_, evaluation = play(path, parts, metadata, episodes, SEED)
             found.append(f"{name}: {evaluation.summary()}")
         yield f"{steps:,} steps; {'; '.join(found)}"
+
+
+def save_mean(folder: Path, share: float, target: Path) -> None:
+    """Save the mean of all checkpoints that a run has kept as an agent.
+
+    Args:
+        folder: of the run.
+        share: about this last part of the run's steps counts, as for `WeightAverage`.
+        target: receives the agent.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    paths = states(folder)[::-1]
+    mean = WeightAverage(share)
+    read = read_all(paths)
+    for tensors, _ in read:
+        mean.take(tensors["weights"], int(tensors["counters"][:, STEPS].sum()))
+    tensors, metadata = read[-1]
+    save_agent(target, *agent_of(paths[-1], {**tensors, "weights": mean.mean}, metadata))
 
 
 def main() -> int:

@@ -3,8 +3,9 @@
     python -m benchmarks.means [--stages 3-3,4-1,5-4] [--seeds 1] [--steps 120000] [--page PAGE]
 
 Every stage is trained from nothing by the defaults, by these with each means left out alone, and by
-textbook A3C, for the same number of steps. What is then measured is what a saved agent would play:
-sampled episodes, so many with each of 0 to 30 no-op frames. All trainings of a stage learn along
+textbook A3C, for the same number of steps. The weights of the end then play sampled episodes, so
+many with each of 0 to 30 no-op frames, and once the mean of the weights, which is what a run keeps
+(--average-share) and training does not know of. All trainings of a stage learn along
 the same found way, which docs/means/ keeps. A training that docs/means.csv has already is not made
 again; ``--page`` renews the table there.
 """
@@ -22,11 +23,14 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.averaging import save_mean
 from benchmarks.by_noops import agent_of_run, play_all
 from mario_a3c.checkpoint import CheckpointError
+from mario_a3c.cli import parse
 from mario_a3c.stages import parse_stages
 from mario_a3c.tables import append_row, markdown_table, renew_table, renewed
 
+MEAN_PLAYS = "nothing, and the mean of the weights plays"
 MEANS = {
     "nothing (the defaults)": [],
     "several passes over each rollout": ["--epochs", "1", "--minibatches", "1"],
@@ -36,7 +40,7 @@ MEANS = {
     "pressed buttons in the picture": ["--no-display-buttons"],
     "an entropy bonus that falls": ["--entropy-coef-final", "0.01"],
     "no-op frames little by little": ["--no-gradual-noops"],
-    "the mean of the weights": ["--average-share", "0"],
+    MEAN_PLAYS: ["--keep", "1000", "--save-interval", "5"],
     "everything (textbook A3C, six workers)": ["--preset", "reference"],
 }
 """What is left out, and the options that leave it out."""
@@ -46,6 +50,8 @@ TABLE = Path("docs", "means.csv")
 COLUMNS = ("stage", "means", "seed", "steps", "mean_x", "finish", "seconds")
 EPISODES = 2
 """With each number of no-op frames."""
+SHARE = parse([]).average_share
+"""Of the run's steps, which the mean of the weights is over: the default of Mario's stages."""
 
 Row = dict[str, str]
 
@@ -100,7 +106,10 @@ def train(stage: str, means: str, seed: int, steps: int, folder: Path) -> Row:
     status = json.loads((folder / name / "status.json").read_text("utf-8"))
     with tempfile.TemporaryDirectory() as place:
         agent = Path(place, "agent.safetensors")
-        agent_of_run(folder / name, agent)
+        if means == MEAN_PLAYS:
+            save_mean(folder / name, SHARE, agent)
+        else:
+            agent_of_run(folder / name, agent)
         played = play_all(agent, EPISODES)
     return {
         "stage": stage,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.averaging import save_mean
 from mario_a3c.average import main
 from mario_a3c.benchmark.mario import training_of
 from mario_a3c.checkpoint import load_agent, read_tensors
@@ -108,3 +109,12 @@ def test_checkpoints_that_are_no_states_of_a_run_are_refused(
         save_state(folder, int(path.stem[-12:]), tensors, told, keep=4)
     assert main([str(folder), str(tmp_path / "agent")]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_the_mean_over_the_last_part_of_a_run_counts_later_checkpoints_more(run, tmp_path):
+    folder, (newest, middle, oldest) = run
+    path = tmp_path / "mean.safetensors"
+    save_mean(folder, 0.5, path)  # weights count by the steps that they belong to: 1, 3 and 5 parts
+    values = FlatParameters(load_agent(path).model).values
+    expected = (1 * oldest + 3 * middle + 5 * newest) / 9
+    torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-6)
