@@ -149,6 +149,7 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
         "stages",
         "hours",
         "stage-hours",
+        "stage-turns",
         "num-seeds",
         "world",
         "stage",
@@ -172,7 +173,7 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
 
     try:
         seeds = range(config.seed, config.seed + config.num_seeds)
-        campaign = Campaign(folder, stages, seeds, options, start_from)
+        campaign = Campaign(folder, stages, seeds, options, start_from, config.stage_turns)
         _lock = FolderLock(folder)
         by_seeds = f", {len(seeds)} seeds each," if len(seeds) > 1 else ""
         say(
@@ -183,6 +184,16 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
             run_on_cluster(campaign, config, interruption)
         else:
             run_campaign(campaign, config.hours, config.stage_hours, lambda: bool(interruption))
+        ended = [
+            record.key
+            for record in campaign.records
+            if campaign.has_had_all(record) and not record.solved
+        ]
+        if ended:
+            say(
+                f"{', '.join(ended)} had all of --stage-turns {config.stage_turns} unsolved; to "
+                "continue, give more."
+            )
     except FolderInUseError as error:
         raise ConfigError(f"{error}; end that one first.") from error
     except OSError as error:

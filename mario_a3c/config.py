@@ -206,6 +206,8 @@ class RunConfig:
     """Train all 32 stages; the same as --stages all."""
     stage_hours: float = 0.25
     """Longest turn of a stage; an unsolved one gets another turn once the others had theirs."""
+    stage_turns: int = 0
+    """Turns that an unsolved stage gets at most, those of before counted; 0 for any number."""
     num_seeds: int = 1
     """Train every stage with so many seeds, each in turns of its own: --seed and the next ones."""
     warm_start: bool = False
@@ -482,6 +484,7 @@ _NOT_NEGATIVE = (
     "video_interval",
     "anneal_steps",
     "hours",
+    "stage_turns",
     "ray_ahead",
     "ray_updates",
 )

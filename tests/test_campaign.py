@@ -54,6 +54,31 @@ def test_unsolved_stages_take_turns_and_solved_ones_rest(tmp_path: Path) -> None
     assert campaign.next_record() is None
 
 
+def test_a_stage_gets_no_more_turns_than_it_may(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seeds=ONE_SEED, options=[], most_turns=2)
+    first, second = campaign.records
+    first.turns, second.turns = 1.999, 1  # of parts of turns, which are rounded
+    assert campaign.next_record() is second
+    second.turns = 2
+    assert campaign.next_record() is None
+    more = Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=[])
+    more.records[0].turns = 100
+    assert more.next_record() is more.records[0]
+
+
+def test_a_campaign_ends_where_all_turns_are_used_up_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "campaign"
+    folder.mkdir()
+    had = [{"world": 1, "stage": stage, "seed": 1, "turns": 2.0, "began": 0} for stage in (1, 2)]
+    (folder / "campaign.json").write_text(json.dumps(had))
+    words = ["--stages", "1-1,1-2", "--engine", "nes-py", "--log-path", str(tmp_path)]
+    assert main([*words, "--stage-turns", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "1-1-seed1, 1-2-seed1 had all of --stage-turns 2 unsolved" in told
+
+
 def test_stages_that_have_their_turn_are_not_given_another_beside_it(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, [(1, 1), (1, 2)], seeds=ONE_SEED, options=[])
     assert campaign.next_record({"1-1-seed1"}) is campaign.records[1]

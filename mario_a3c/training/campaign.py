@@ -84,6 +84,7 @@ class Campaign:
         seeds: range,
         options: Sequence[str],
         start_from: Callable[[int, int], Path | None] = lambda world, stage: None,
+        most_turns: int = 0,
     ) -> None:
         """Begin a campaign, or take up the one that the folder holds.
 
@@ -94,12 +95,14 @@ class Campaign:
             options: options of ``train.py`` that every run gets.
             start_from: called with a world and a stage when a run of it begins; returns the agent
                 whose weights it starts from, if any.
+            most_turns: that a stage gets, those of before counted; 0 for any number.
 
         Raises:
             ConfigError: the folder holds a record that cannot be read.
             OSError: the folder cannot be made or read.
         """
         self.folder, self.options, self._start_from = folder, list(options), start_from
+        self._most_turns = most_turns
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "campaign.json"
         self._failures = 0
@@ -120,15 +123,21 @@ class Campaign:
         self._others = [record for one, record in known.items() if one not in wanted]
 
     def next_record(self, busy: Collection[str] = ()) -> StageRecord | None:
-        """Return the unsolved stage with the fewest turns, or None if there is none.
+        """Return the unsolved stage with the fewest turns that may have another, or None.
 
         Args:
             busy: keys of the records that have their turn.
         """
-        unsolved = [
-            record for record in self.records if not record.solved and record.key not in busy
+        waiting = [
+            record
+            for record in self.records
+            if not (record.solved or self.has_had_all(record) or record.key in busy)
         ]
-        return min(unsolved, key=lambda record: record.turns, default=None)
+        return min(waiting, key=lambda record: record.turns, default=None)
+
+    def has_had_all(self, record: StageRecord) -> bool:
+        """Return whether a stage is out of turns."""
+        return 0 < self._most_turns <= record.turns + ROUNDING
 
     def save(self) -> None:
         """Write what is known of all stages."""

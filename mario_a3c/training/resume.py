@@ -31,6 +31,7 @@ NO_MATTER = (
     "stages",
     "all_stages",
     "stage_hours",
+    "stage_turns",
     "num_seeds",
     "until_solved",
     "save_interval",
