@@ -68,9 +68,11 @@ def save_mean(folder: Path, share: float, target: Path) -> None:
         target: receives the agent.
 
     Raises:
-        CheckpointError: a file is missing or damaged.
+        CheckpointError: there are none, or a file is damaged.
     """
     paths = states(folder)[::-1]
+    if not paths:
+        raise CheckpointError(f"{folder} holds no checkpoints.")
     mean = WeightAverage(share)
     read = read_all(paths)
     for tensors, _ in read:

@@ -404,10 +404,13 @@ class RunConfig:
                 f"--start-from {self.start_from} says where episodes begin along a found way, and "
                 "--start-fraction 0 that none does: give a number above 0 for it."
             )
-        if self.num_seeds > 1 and not (self.stages or self.all_stages):
-            raise ConfigError(
-                f"--num-seeds {self.num_seeds} is for campaigns: give --stages or --all-stages too."
-            )
+        for name in ("num_seeds", "stage_turns"):
+            value, usual = getattr(self, name), getattr(RunConfig, name)
+            if value != usual and not (self.stages or self.all_stages):
+                raise ConfigError(
+                    f"{option_of(name)} {value} is for campaigns: give --stages or --all-stages "
+                    "too."
+                )
         self._validate_batches()
 
     def _validate_batches(self) -> None:
@@ -433,6 +436,9 @@ class RunConfig:
 _OF_MARIO = (
     "world",
     "stage",
+    "stages",
+    "all_stages",
+    "warm_start",
     "display_buttons",
     "view",
     "gradual_noops",

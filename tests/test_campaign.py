@@ -59,11 +59,15 @@ def test_a_stage_gets_no_more_turns_than_it_may(tmp_path: Path) -> None:
     first, second = campaign.records
     first.turns, second.turns = 1.999, 1  # of parts of turns, which are rounded
     assert campaign.next_record() is second
+    second.turns = 1.2
+    assert campaign.share_left(second, 1.0) == pytest.approx(0.8)
+    assert campaign.share_left(second, 0.5) == 0.5
     second.turns = 2
     assert campaign.next_record() is None
     more = Campaign(tmp_path, [(1, 1)], seeds=ONE_SEED, options=[])
     more.records[0].turns = 100
     assert more.next_record() is more.records[0]
+    assert more.share_left(more.records[0], 1.0) == 1.0
 
 
 def test_a_campaign_ends_where_all_turns_are_used_up_and_says_so(

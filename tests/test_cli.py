@@ -115,7 +115,12 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
             "--view is for SuperMarioBros, and this is CartPole",
         ),
         ("--env-name CartPole-v1 --world 2", "--world is for SuperMarioBros, and this is CartPole"),
+        (
+            "--env-name CartPole-v1 --all-stages",
+            "--all-stages is for SuperMarioBros, and this is CartPole-v1",
+        ),
         ("--num-seeds 3", "--num-seeds 3 is for campaigns: give --stages"),
+        ("--stage-turns 3", "--stage-turns 3 is for campaigns: give --stages"),
         ("--load-from nowhere", "There is no checkpoint nowhere."),
         ("--load-from-previous-stage", "--load-from-previous-stage is not possible: 1-1 has"),
         (

@@ -128,7 +128,8 @@ class StageCrew:
             record = self._next_record()
             if record is None:
                 break
-            self._start(record, node, share * stage_hours, share)
+            part = self._campaign.share_left(record, share)
+            self._start(record, node, part * stage_hours, part)
         waits = self._next_record() is not None
         self._waiting.tell(able, waits and not self._turns)
         return waits

@@ -135,6 +135,10 @@ class Campaign:
         ]
         return min(waiting, key=lambda record: record.turns, default=None)
 
+    def share_left(self, record: StageRecord, share: float) -> float:
+        """Return how much of a turn a stage may have, of the share that there is time for."""
+        return min(share, self._most_turns - record.turns) if self._most_turns else share
+
     def has_had_all(self, record: StageRecord) -> bool:
         """Return whether a stage is out of turns."""
         return 0 < self._most_turns <= record.turns + ROUNDING
@@ -314,7 +318,8 @@ def run_campaign(
             if record is None or left <= 0:
                 break
 
-            refresh, share = partial(show, {record.key}), min(1.0, left / stage_hours)
+            refresh = partial(show, {record.key})
+            share = campaign.share_left(record, min(1.0, left / stage_hours))
             campaign.take_turn(record, share * stage_hours, refresh, interrupted, share)
             show(set())
 
