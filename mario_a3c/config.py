@@ -438,6 +438,8 @@ _OF_MARIO = (
     "stage",
     "stages",
     "all_stages",
+    "stage_turns",
+    "num_seeds",
     "warm_start",
     "display_buttons",
     "view",
