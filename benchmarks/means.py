@@ -5,9 +5,9 @@
 Every stage is trained from nothing by the defaults, by these with each means left out alone, and by
 textbook A3C, for the same number of steps. The weights of the end then play sampled episodes, so
 many with each of 0 to 30 no-op frames, and once the mean of the weights, which is what a run keeps
-(--average-share) and training does not know of. All trainings of a stage learn along
-the same found way, which docs/means/ keeps. A training that docs/means.csv has already is not made
-again; ``--page`` renews the table there.
+(--average-share) and training does not know of. All trainings of a stage learn along the same found
+way, which docs/means/ keeps. A training that docs/means.csv has already is not made again;
+``--page`` renews the table there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MEANS = {
     MEAN_PLAYS: ["--keep", "1000", "--save-interval", "5"],
     "everything (textbook A3C, six workers)": ["--preset", "reference"],
 }
-"""What is left out, and the options that leave it out."""
+"""What is left out, and the options that leave it out; `MEAN_PLAYS` needs checkpoints instead."""
 
 WAYS = Path("docs", "means")
 TABLE = Path("docs", "means.csv")

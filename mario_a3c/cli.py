@@ -184,15 +184,10 @@ def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interru
             run_on_cluster(campaign, config, interruption)
         else:
             run_campaign(campaign, config.hours, config.stage_hours, lambda: bool(interruption))
-        ended = [
-            record.key
-            for record in campaign.records
-            if campaign.has_had_all(record) and not record.solved
-        ]
-        if ended:
+        if given_up := ", ".join(campaign.given_up()):
             say(
-                f"{', '.join(ended)} had all of --stage-turns {config.stage_turns} unsolved; to "
-                "continue, give more."
+                f"{given_up} had all of --stage-turns {config.stage_turns} unsolved; to continue, "
+                "give more."
             )
     except FolderInUseError as error:
         raise ConfigError(f"{error}; end that one first.") from error

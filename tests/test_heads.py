@@ -232,6 +232,14 @@ def test_a_turn_that_the_end_of_a_campaign_cuts_short_counts_as_the_part_that_th
     assert turns.campaign.records[0].turns == 0.25
 
 
+def test_a_stage_gets_no_more_of_a_turn_elsewhere_than_it_may_have(turns):
+    turns.campaign._most_turns = 1
+    for record in turns.campaign.records:
+        record.turns = 0.75
+    turns.crew._fill(1.0, share=1.0)
+    assert turns.crew._turns[0].share == 0.25
+
+
 @pytest.mark.parametrize(("cores", "gpus", "share"), [(4, 2, 0.5), (2, 2, 1.0), (2, 0, 0.0)])
 def test_turns_share_the_gpus_of_their_machine(turns, cores, gpus, share):
     turns.nodes = [node("a", cores, gpus=gpus)]

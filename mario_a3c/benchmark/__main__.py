@@ -138,7 +138,7 @@ brackets those before; where several runs are told, they were made one after ano
 1-3 one of these began with the agent of 1-3. Found ways are those of search, in 7-1 and 8-4
 also the agent's own (`mario_a3c.own_ways`). Whether a new agent replaced an older one was decided
 by these 200 episodes as well, which favours the figures a little. A run that was paused counts the
-pause as its time, as one of 8-4's does, 55 minutes. Measured on {machine}.
+pause as its time ([experiments.md](experiments.md) tells of one). Measured on {machine}.
 
 {training_in_all(results)}
 

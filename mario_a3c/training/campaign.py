@@ -143,6 +143,10 @@ class Campaign:
         """Return whether a stage is out of turns."""
         return 0 < self._most_turns <= record.turns + ROUNDING
 
+    def given_up(self) -> list[str]:
+        """Return the keys of the stages that are out of turns, and unsolved."""
+        return [one.key for one in self.records if self.has_had_all(one) and not one.solved]
+
     def save(self) -> None:
         """Write what is known of all stages."""
         records = [asdict(record) for record in (*self.records, *self._others)]
