@@ -96,6 +96,9 @@ class RunConfig:
     """Weight of imitating the found ways."""
     imitation_coef_final: float = 0.0
     """Weight of imitating the found ways at the end, approached linearly like the others."""
+    imitation_priority: float = 0.0
+    """Imitate what is not learned yet more often: parts of the ways are drawn in proportion to this
+    power of their loss. 0 draws all alike."""
     ground_of_ways: bool = False
     """Count only the ground that found ways pass, so that a wrong fork of a maze brings nothing."""
     paths: str = ""
@@ -449,6 +452,7 @@ _OF_MARIO = (
     "start_fraction",
     "imitation_coef",
     "imitation_coef_final",
+    "imitation_priority",
     "ground_of_ways",
     "retry_fraction",
 )
@@ -484,6 +488,7 @@ _NOT_NEGATIVE = (
     "target_kl",
     "imitation_coef",
     "imitation_coef_final",
+    "imitation_priority",
     "seed",
     "stall_limit",
     "max_episode_length",
@@ -512,6 +517,7 @@ _AT_MOST = {
     "seed": 2**32 - 1,
     "learning_rate": 1e3,
     "learning_rate_final": 1e3,
+    "imitation_priority": 10,
     "max_grad_norm": 1e12,
 }
 

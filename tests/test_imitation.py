@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.envs.demonstrations import NO_ACTION, Demonstration, demonstration
@@ -67,7 +68,7 @@ def test_sequences_begin_with_the_state_the_network_has_there() -> None:
     model = ActorCritic(SPEC)
     ways = [_way(10, 1), _way(7, 2)]
     imitation = Imitation(ways, unroll=4, device=CPU)
-    imitation.refresh(model)
+    imitation.refresh(model, played=20)
     drawn = [imitation.draw(torch.Generator().manual_seed(seed)) for seed in range(10)]
     lengths = set()
     for sequences in drawn:
@@ -98,10 +99,59 @@ def test_as_many_steps_are_imitated_without_a_memory_as_with_one() -> None:
     for lstm_size, unroll in ((8, 16), (0, 1)):
         model = ActorCritic(replace(SPEC, lstm_size=lstm_size))
         imitation = Imitation([_way(40, 1)], unroll=unroll, device=CPU)
-        imitation.refresh(model)
+        imitation.refresh(model, played=40)
         drawn.append(imitation.draw(torch.Generator().manual_seed(1)))
     assert [tuple(sequences.actions.shape) for sequences in drawn] == [(16, 4), (1, 64)]
     assert [len(sequences.state) for sequences in drawn] == [2, 0]
+
+
+def _model_that_does_nothing(lstm_size: int = 8) -> ActorCritic:
+    """Return a network whose action 0 is e^10 times as likely as each other one, or nearly."""
+    model = ActorCritic(replace(SPEC, lstm_size=lstm_size))
+    with torch.no_grad():
+        assert isinstance(model.policy, torch.nn.Linear)
+        model.policy.bias.copy_(torch.tensor([10.0, 0.0, 0.0]))
+    return model
+
+
+@pytest.mark.parametrize("lstm_size", [8, 0])
+@pytest.mark.parametrize(("priority", "share"), [(0.0, 0.5), (0.5, 0.97), (1.0, 0.999)])
+def test_what_is_not_learned_yet_is_imitated_more_often(
+    lstm_size: int, priority: float, share: float
+) -> None:
+    known, unknown = (replace(_way(16, seed), actions=np.full(16, seed)) for seed in (0, 2))
+    imitation = Imitation([known, unknown], 4 if lstm_size else 1, CPU, priority)
+    imitation.refresh(_model_that_does_nothing(lstm_size), played=32)
+    generator = torch.Generator().manual_seed(1)
+    drawn = [imitation.draw(generator) for _ in range(100)]
+    actions = torch.cat([sequences.actions.flatten() for sequences in drawn])
+    # The losses are at most KNOWN, 0.01, and some 10 nats.
+    assert (actions == 2).float().mean().item() == pytest.approx(share, abs=0.04)
+
+
+def test_many_ways_are_gone_through_as_seldom_as_their_steps_are_played() -> None:
+    model = _model_that_does_nothing()
+    imitation = Imitation([_way(40, 1), _way(40, 2)], unroll=4, device=CPU)
+
+    def second_state() -> Tensor:
+        return imitation._states[1][0].clone()
+
+    imitation.refresh(model, played=16)
+    fresh = second_state()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(0.5)
+    for _ in range(4):  # enough rollouts, and with 64 steps not enough of those
+        imitation.refresh(model, played=16)
+    torch.testing.assert_close(second_state(), fresh)
+    imitation.refresh(model, played=16)
+    assert not torch.equal(second_state(), fresh)
+    fresh = second_state()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(0.5)
+    imitation.refresh(model, played=1000)  # enough steps, but not enough rollouts
+    torch.testing.assert_close(second_state(), fresh)
 
 
 def test_a_folder_without_ways_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ from mario_a3c.learning.rollout import Batch, join
 STEPS = 64
 """Steps that are imitated in an update, in sequences as long as the network is unrolled for."""
 REFRESH = 4
-"""Rollouts after which the recurrent states before the sequences are computed anew."""
+"""Rollouts at least after which the network goes through the ways anew."""
+KNOWN = 0.01
+"""A loss of imitation, in nats a step, below which all sequences are drawn alike."""
 
 
 class Imitated(NamedTuple):
@@ -61,6 +63,9 @@ class Imitation:
         demonstrations: at least one.
         unroll: L, the length of a sequence.
         device: where the model lies.
+        priority: the power of its loss that a sequence is drawn in proportion to, so that what the
+            model has not learned yet comes more often (alpha of Schaul et al. 2016,
+            arXiv:1511.05952, section 3.3); with 0 all are equally likely.
     """
 
     def __init__(
@@ -68,7 +73,9 @@ class Imitation:
         demonstrations: Sequence[Demonstration],
         unroll: int,
         device: torch.device,
+        priority: float = 0.0,
     ) -> None:
+        self._priority = priority
         longest = max(len(episode.actions) for episode in demonstrations)
         pieces = -(-longest // unroll)
         self._sequences = max(1, STEPS // unroll)
@@ -91,29 +98,43 @@ class Imitation:
             (p, n) for p in range(pieces) for n in range(episodes) if self._pieces[2][p][:, n].any()
         ]
         self._states: list[State] = []
-        self._age = 0
+        self._losses = torch.zeros(len(self._worth))
+        self._rollouts = self._played = 0
 
     @torch.no_grad()
-    def refresh(self, model: ActorCritic) -> None:
-        """Compute the states before the sequences, unless they are still fresh enough."""
-        self._age += 1
-        if self._states and self._age < REFRESH:
+    def refresh(self, model: ActorCritic, played: int) -> None:
+        """Compute the states before the sequences and what each is drawn by, once in a while.
+
+        That is after `REFRESH` rollouts, and not before as many steps as the ways have: many ways
+        would take longer than what is learned from them.
+
+        Args:
+            model: the network that learns.
+            played: steps of the rollout since the last call.
+        """
+        self._rollouts, self._played = self._rollouts + 1, self._played + played
+        pieces = len(self._pieces[0])
+        steps = pieces * self._pieces[1][0].numel()
+        if self._states and (self._rollouts < REFRESH or self._played < steps):
             return
-        self._age, self._states = 0, []
-        episodes = self._pieces[0][0].shape[1]
-        state = model.initial_state(episodes)
-        if not state:  # nothing to compute: the network remembers nothing
-            self._states = [state] * len(self._pieces[0])
+        self._rollouts = self._played = 0
+        state = model.initial_state(self._pieces[1][0].shape[1])
+        if not state and not self._priority:  # nothing to compute: the network remembers nothing
+            self._states = [state] * pieces
             return
         going_on = torch.zeros_like(self._pieces[1][0], dtype=torch.bool)
-        for observations in self._pieces[0]:
+        self._states, losses = [], []
+        for observations, actions, counts in zip(*self._pieces, strict=True):
             self._states.append(state)
-            _, _, state = model(observations, state, going_on)
+            policy, _, state = model(observations, state, going_on)
+            unlikely = -policy.log_prob(actions) * counts
+            losses.append((unlikely.sum(0) / counts.sum(0).clamp(min=1)).cpu())
+        self._losses = torch.stack([losses[p][n] for p, n in self._worth])
 
     def draw(self, generator: torch.Generator) -> Imitated:
-        """Return random sequences of `STEPS` steps together, all equally likely."""
-        count = (self._sequences,)
-        drawn = torch.randint(len(self._worth), count, generator=generator).tolist()
+        """Return random sequences of `STEPS` steps together, by their priority."""
+        chances = self._losses.clamp(min=KNOWN) ** self._priority
+        drawn = chances.multinomial(self._sequences, replacement=True, generator=generator).tolist()
         chosen = [self._worth[index] for index in drawn]
         parts = [torch.stack([part[p][:, n] for p, n in chosen], 1) for part in self._pieces]
         states = [tuple(part[n] for part in self._states[p]) for p, n in chosen]

@@ -48,7 +48,7 @@ class Learner:
         self.imitation: Imitation | None = None
         if config.imitation_coef:
             ways = demonstrations(config)
-            self.imitation = Imitation(ways, config.unroll, device)
+            self.imitation = Imitation(ways, config.unroll, device, config.imitation_priority)
         self._drops = Patience(MOST_DROPPED)
         self.model.take_statistics(self.shared.statistics)
         self.pull()
@@ -91,7 +91,7 @@ class Learner:
         imitation_coef = self._annealed("imitation_coef") * (1 - mastery)
         imitation = self.imitation if imitation_coef else None
         if imitation is not None:
-            imitation.refresh(self.model)
+            imitation.refresh(self.model, batch.actions.numel())
         for epoch in range(config.epochs):
             if config.target_kl and epoch and sums["divergence"][-1] > config.target_kl:
                 break
