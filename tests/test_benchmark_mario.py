@@ -82,6 +82,11 @@ def test_another_view_is_told_among_the_means():
     assert "view" not in means_of([run()])
 
 
+def test_another_cost_of_dying_is_told_among_the_means():
+    assert "death costs 6," in means_of([run(death_cost=6.0, retry_fraction=0.5)])
+    assert "death" not in means_of([run()])
+
+
 def test_the_means_of_all_runs_are_told_and_what_began_with_an_agent_nobody_knows():
     means = means_of([run("mario-1-1", imitation_coef=0.1), run(retry_fraction=0.5, load_from="x")])
     assert "imitation of found ways" in means

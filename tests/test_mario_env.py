@@ -7,10 +7,12 @@ from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
+from mario_a3c.config import RunConfig
 from mario_a3c.envs import engines
 from mario_a3c.envs import ram as fields
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.endings import EndReason
+from mario_a3c.envs.factory import make_env
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.nes_py_engine import NesPyEngine
 from mario_a3c.envs.rewards import REWARDS, RewardWeights
@@ -37,6 +39,21 @@ def slow_reward(weights, before, after, frame_skip=4):
     reward += weights.score * max(after["score"] - before["score"], 0)
     reward += weights.completion * after["flag_get"]
     return reward + weights.death * (after["is_dying"] or after["is_dead"])
+
+
+def last_reward(config):
+    """What the decision brings in which Mario, running to the right, dies of the first Goomba."""
+    env = make_env(config, 1, seed=0)
+    while True:
+        _, rewards, terminated, _, _ = env.step(np.array([RIGHT]))
+        if terminated[0]:
+            return float(rewards[0])
+
+
+def test_dying_costs_what_the_run_says():
+    usual = last_reward(RunConfig(noop_max=0))
+    assert usual - last_reward(RunConfig(noop_max=0, death_cost=6.0)) == pytest.approx(4.5)
+    assert usual - last_reward(RunConfig(noop_max=0, death_cost=0.0)) == pytest.approx(-1.5)
 
 
 def memory_of(env, game):

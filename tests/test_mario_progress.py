@@ -1,12 +1,14 @@
 """New ground and moves, on memory written by hand and on a real way through a pipe."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mario_a3c.envs import ram as fields
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.progress import NUM_STRIPS, Change, Progress
-from mario_a3c.envs.rewards import RewardWeights
+from mario_a3c.envs.rewards import REWARDS, RewardWeights, reward_of
 from tests.mario import decisions, on_both_engines, recorded, same
 
 
@@ -93,6 +95,12 @@ def test_every_weight_weighs_its_own_part():
         weights = RewardWeights(**{"ground": 0, "completion": 0, "death": 0, name: 3})
         assert weights.total(change, yes, no) == 3 * expected
     assert RewardWeights(ground=0, death=-4).total(change, no, yes) == -4
+
+
+def test_another_cost_of_dying_changes_nothing_else_of_a_reward():
+    for name, weights in REWARDS.items():
+        assert reward_of(name) == weights
+        assert reward_of(name, 6) == replace(weights, death=-6)
 
 
 @on_both_engines

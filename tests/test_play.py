@@ -102,6 +102,15 @@ def test_an_agent_sees_the_game_as_in_its_training(tmp_path, changes):
     assert np.array_equal(seen[0], engine.observe(0))
 
 
+def test_an_agents_returns_are_counted_with_the_cost_of_dying_that_it_learned_with(tmp_path):
+    path = make_agent(tmp_path / "agent.safetensors", death_cost=6.0)
+    assert agent_game(path).settings["reward"].death == -6.0
+    agent = load_agent(path)
+    del agent.metadata["config"]["death_cost"]  # an agent of before there was a choice
+    save_agent(path, agent.model, agent.metadata)
+    assert agent_game(path).settings["reward"].death == -1.5
+
+
 @needs_native
 def test_an_agent_that_comes_with_the_project_plays_alike_on_both_engines(tmp_path, capsys):
     played = []

@@ -212,6 +212,8 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield "only ground of found ways"
     if config.get("gradual_noops"):
         yield "gradual no-ops"
+    if (death_cost := config.get("death_cost")) is not None:
+        yield f"death costs {death_cost:g}"
     if config.get("retry_fraction"):
         yield "retries"
     if config.get("average_share"):

@@ -13,7 +13,7 @@ from mario_a3c.envs.engine import Engine
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.gymnasium_tasks import make_gymnasium_env
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.rewards import REWARDS
+from mario_a3c.envs.rewards import reward_of
 from mario_a3c.envs.starts import ground_along, starts_from_trace
 from mario_a3c.envs.traces import Trace, read_traces
 
@@ -132,7 +132,7 @@ def _make_mario(config: RunConfig, num_envs: int, changes: dict[str, Any]) -> Ma
     settings: dict[str, Any] = {
         "action_set": config.action_type,
         "engine": config.engine,
-        "reward": REWARDS[config.reward],
+        "reward": reward_of(config.reward, config.death_cost),
         "max_actions": config.max_actions,
         "stall_limit": config.stall_limit,
         "noop_max": config.noop_max,

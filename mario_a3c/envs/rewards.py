@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,3 +53,14 @@ REWARDS: dict[str, RewardWeights] = {
         ground=0.0, velocity=0.1, clock=-0.1, score=1 / 400, completion=5.0, death=-6.5
     ),
 }
+
+
+def reward_of(name: str, death_cost: float | None = None) -> RewardWeights:
+    """Return the weights of that name, with another cost of dying if one is given.
+
+    Args:
+        name: a key of `REWARDS`.
+        death_cost: what dying takes away; None for what the named weights say.
+    """
+    weights = REWARDS[name]
+    return weights if death_cost is None else replace(weights, death=-death_cost)

@@ -10,7 +10,7 @@ from typing import Any
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent
 from mario_a3c.config import MARIO, ConfigError, RunConfig, view_of
 from mario_a3c.envs.actions import controller_bytes
-from mario_a3c.envs.rewards import REWARDS
+from mario_a3c.envs.rewards import reward_of
 from mario_a3c.playing.episodes import (
     AgentPlayer,
     PlayedEpisode,
@@ -77,7 +77,8 @@ def agent_game(
     settings = {name: config[field] for name, field in SETTINGS.items()}
     settings["display_buttons"] = config.get("display_buttons", False)
     settings["view"] = view_of(config)
-    settings["engine"], settings["reward"] = engine, REWARDS[config["reward"]]
+    settings["reward"] = reward_of(config["reward"], config.get("death_cost"))
+    settings["engine"] = engine
     player = AgentPlayer(agent.model, stochastic)
     return MarioGame(world or config["world"], stage or config["stage"], player, settings)
 
