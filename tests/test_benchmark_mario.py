@@ -92,6 +92,8 @@ def test_the_means_of_all_runs_are_told_and_what_began_with_an_agent_nobody_know
     assert "imitation of found ways" in means
     assert "retries, first on 1-1, 2 runs" in means
     assert "warm start" not in means
+    there_and_back = [run("mario-2-2"), run("mario-7-2"), run("mario-2-2")]
+    assert means_of(there_and_back).endswith("first on 7-2, 3 runs")
     assert means_of([run(load_from="mario-1-1.safetensors")]).endswith("warm start from 1-1")
     assert means_of([run(load_from_previous_stage=True)]).endswith(
         "warm start from the stage before"

@@ -115,18 +115,25 @@ def _model_that_does_nothing(lstm_size: int = 8) -> ActorCritic:
 
 
 @pytest.mark.parametrize("lstm_size", [8, 0])
-@pytest.mark.parametrize(("priority", "share"), [(0.0, 0.5), (0.5, 0.97), (1.0, 0.999)])
+@pytest.mark.parametrize(
+    ("priority", "share", "tolerance"), [(0.0, 0.48, 0.06), (0.5, 0.965, 0.02), (1.0, 0.999, 0.003)]
+)
 def test_what_is_not_learned_yet_is_imitated_more_often(
-    lstm_size: int, priority: float, share: float
+    lstm_size: int, priority: float, share: float, tolerance: float
 ) -> None:
-    known, unknown = (replace(_way(16, seed), actions=np.full(16, seed)) for seed in (0, 2))
-    imitation = Imitation([known, unknown], 4 if lstm_size else 1, CPU, priority)
+    known, unknown = np.full(8, 0), np.full(8, 2)
+    ways = [
+        replace(_way(18, 1), actions=np.concatenate([known, unknown, [NO_ACTION, 0]])),
+        replace(_way(8, 2), actions=unknown),
+        replace(_way(8, 3), actions=known),
+    ]
+    imitation = Imitation(ways, 4 if lstm_size else 1, CPU, priority)
     imitation.refresh(_model_that_does_nothing(lstm_size), played=32)
     generator = torch.Generator().manual_seed(1)
     drawn = [imitation.draw(generator) for _ in range(100)]
     actions = torch.cat([sequences.actions.flatten() for sequences in drawn])
-    # The losses are at most KNOWN, 0.01, and some 10 nats.
-    assert (actions == 2).float().mean().item() == pytest.approx(share, abs=0.04)
+    # The losses are at most KNOWN, 0.01, and some 10 nats; the last two steps make a part more.
+    assert (actions == 2).float().mean().item() == pytest.approx(share, abs=tolerance)
 
 
 def test_many_ways_are_gone_through_as_seldom_as_their_steps_are_played() -> None:

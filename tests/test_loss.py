@@ -170,13 +170,15 @@ def test_the_loss_adds_up_policy_critic_and_entropy_with_their_weights():
 
 def test_what_is_mastered_is_imitated_no_more():
     learner = make_learner()
-    asked: list[ActorCritic] = []
+    asked: list[int] = []
     learner.config = dataclasses.replace(learner.config, imitation_coef=0.5)
-    noted = SimpleNamespace(refresh=asked.append, draw=lambda generator: None)
+    noted = SimpleNamespace(
+        refresh=lambda model, played: asked.append(played), draw=lambda generator: None
+    )
     learner.imitation = cast(Imitation, noted)
     for mastery, times in ((0.0, 1), (0.9, 2), (1.0, 2)):
         learner.update(collected(learner), mastery)
-        assert len(asked) == times
+        assert asked == [2 * 8] * times
 
 
 def test_ways_add_their_gradient_beside_that_of_the_rollout():

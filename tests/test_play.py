@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mario_a3c import play_cli
-from mario_a3c.checkpoint import load_agent, save_agent
+from mario_a3c.checkpoint import CheckpointError, load_agent, save_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.traces import read_traces
@@ -109,6 +109,10 @@ def test_an_agents_returns_are_counted_with_the_cost_of_dying_that_it_learned_wi
     del agent.metadata["config"]["death_cost"]  # an agent of before there was a choice
     save_agent(path, agent.model, agent.metadata)
     assert agent_game(path).settings["reward"].death == -1.5
+    agent.metadata["config"]["death_cost"] = "much"
+    save_agent(path, agent.model, agent.metadata)
+    with pytest.raises(CheckpointError, match="cannot be played"):
+        agent_game(path)
 
 
 @needs_native

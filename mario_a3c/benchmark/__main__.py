@@ -133,12 +133,13 @@ with the best agent of the one before; the seed is the last one's, and the time 
 one or two cores, which other work mostly shared. Of a warm start the row tells only what came
 after. Means: reuse is several passes over each rollout; gradual no-ops, retries and averaged
 weights are `--gradual-noops`, `--retry-fraction` and `--average-share`, the close view is `--view
-close`, and the cost of being undecided an `--entropy-coef` below 0; gamma is that of the end, in
-brackets those before; where several runs are told, they were made one after another; with first on
-1-3 one of these began with the agent of 1-3. Found ways are those of search, in 7-1 and 8-4
-also the agent's own (`mario_a3c.own_ways`). Whether a new agent replaced an older one was decided
-by these 200 episodes as well, which favours the figures a little. A run that was paused counts the
-pause as its time ([experiments.md](experiments.md) tells of one). Measured on {machine}.
+close`, the cost of being undecided an `--entropy-coef` below 0, and what death costs and rewards
+are multiplied by, where that is not the default, `--death-cost` and `--reward-scale`; gamma is that
+of the end, in brackets those before; where several runs are told, they were made one after another;
+with first on 1-3 one of these began with the agent of 1-3. Found ways are those of search, in 7-1
+and 8-4 also the agent's own (`mario_a3c.own_ways`). Whether a new agent replaced an older one was
+decided by these 200 episodes as well, which favours the figures a little. A run that was paused
+counts the pause as its time ([experiments.md](experiments.md) tells of one). Measured on {machine}.
 
 {training_in_all(results)}
 

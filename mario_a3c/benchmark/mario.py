@@ -158,8 +158,8 @@ def means_of(runs: list[dict[str, Any]]) -> str:
             means.update(dict.fromkeys(_means_at_a_time(config)))
         if run.get("averaged"):
             means[f"mean of {run['averaged']} checkpoints"] = None
-    tasks = dict.fromkeys(run["task"].removeprefix("mario-") for run in runs)
-    means.update(dict.fromkeys(f"first on {stage}" for stage in list(tasks)[:-1]))
+    tasks = dict.fromkeys(run["task"] for run in runs if run["task"] != runs[-1]["task"])
+    means.update(dict.fromkeys(f"first on {task.removeprefix('mario-')}" for task in tasks))
     if len(runs) > 1:
         means[f"{len(runs)} runs"] = None
     if parent := _unknown_parent(runs[0]["config"]):
@@ -208,12 +208,16 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield f"starts from {config['start_from']:.0%} of the way on"
     if config.get("imitation_coef"):
         yield "imitation of found ways"
+        if config.get("imitation_priority"):
+            yield "of what is not learned yet more often"
     if config.get("ground_of_ways"):
         yield "only ground of found ways"
     if config.get("gradual_noops"):
         yield "gradual no-ops"
     if (death_cost := config.get("death_cost")) is not None:
         yield f"death costs {death_cost:g}"
+    if config.get("reward_scale", 1.0) != 1.0:
+        yield f"rewards times {config['reward_scale']:g}"
     if config.get("retry_fraction"):
         yield "retries"
     if config.get("average_share"):

@@ -21,9 +21,11 @@ from mario_a3c.learning.rollout import Batch, join
 STEPS = 64
 """Steps that are imitated in an update, in sequences as long as the network is unrolled for."""
 REFRESH = 4
-"""Rollouts at least after which the network goes through the ways anew."""
+"""The network goes through the ways anew after so many rollouts at least."""
 KNOWN = 0.01
 """A loss of imitation, in nats a step, below which all sequences are drawn alike."""
+UNKNOWN = 100.0
+"""The same, above which they are."""
 
 
 class Imitated(NamedTuple):
@@ -98,19 +100,19 @@ class Imitation:
             (p, n) for p in range(pieces) for n in range(episodes) if self._pieces[2][p][:, n].any()
         ]
         self._states: list[State] = []
-        self._losses = torch.zeros(len(self._worth))
+        self._chances = torch.ones(len(self._worth))
         self._rollouts = self._played = 0
 
     @torch.no_grad()
     def refresh(self, model: ActorCritic, played: int) -> None:
-        """Compute the states before the sequences and what each is drawn by, once in a while.
+        """Compute the states before the sequences, and how likely each is drawn, once in a while.
 
-        That is after `REFRESH` rollouts, and not before as many steps as the ways have: many ways
-        would take longer than what is learned from them.
+        That is after `REFRESH` rollouts, and not before as many steps were played as the ways have:
+        many ways would take longer than what is learned from them.
 
         Args:
             model: the network that learns.
-            played: steps of the rollout since the last call.
+            played: steps of the rollout that it learns from next.
         """
         self._rollouts, self._played = self._rollouts + 1, self._played + played
         pieces = len(self._pieces[0])
@@ -127,15 +129,18 @@ class Imitation:
         for observations, actions, counts in zip(*self._pieces, strict=True):
             self._states.append(state)
             policy, _, state = model(observations, state, going_on)
-            unlikely = -policy.log_prob(actions) * counts
-            losses.append((unlikely.sum(0) / counts.sum(0).clamp(min=1)).cpu())
-        self._losses = torch.stack([losses[p][n] for p, n in self._worth])
+            if self._priority:
+                unlikely = -policy.log_prob(actions) * counts
+                losses.append(unlikely.sum(0) / counts.sum(0).clamp(min=1))
+        if losses:
+            # Weights that are not finite fail elsewhere, with a sentence.
+            table = torch.stack(losses).cpu().nan_to_num().clamp(KNOWN, UNKNOWN) ** self._priority
+            self._chances = torch.stack([table[p, n] for p, n in self._worth])
 
     def draw(self, generator: torch.Generator) -> Imitated:
         """Return random sequences of `STEPS` steps together, by their priority."""
-        chances = self._losses.clamp(min=KNOWN) ** self._priority
-        drawn = chances.multinomial(self._sequences, replacement=True, generator=generator).tolist()
-        chosen = [self._worth[index] for index in drawn]
+        drawn = self._chances.multinomial(self._sequences, True, generator=generator)
+        chosen = [self._worth[index] for index in drawn.tolist()]
         parts = [torch.stack([part[p][:, n] for p, n in chosen], 1) for part in self._pieces]
         states = [tuple(part[n] for part in self._states[p]) for p, n in chosen]
         state = tuple(torch.stack(rows) for rows in zip(*states, strict=True))

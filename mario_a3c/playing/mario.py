@@ -100,7 +100,7 @@ def _config_of(path: Path, agent: Agent) -> dict[str, Any]:
             f"{path} holds an agent for {config['env_name']}, not for Super Mario Bros."
         )
     try:
-        checked = needed | (config.keys() & {"view"})
+        checked = needed | (config.keys() & {"view", "death_cost"})
         RunConfig.from_dict({name: config[name] for name in checked}).validate()
     except (TypeError, ConfigError) as error:
         raise CheckpointError(f"{path} cannot be played: {str(error).rstrip('.')}.") from None
