@@ -691,15 +691,14 @@ def test_a_cluster_with_other_versions_is_refused_with_both(monkeypatch, capsys,
 def test_a_command_on_nodes_in_namespaces_is_waited_for_when_it_is_told_to_end(number):
     command = """
 import signal, sys
-def end(number, _):
-    print("ending", flush=True)
-    sys.stdin.readline()
-    print("saved", flush=True)
-    sys.exit(128 + number)
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, end)
+numbers = {signal.SIGINT, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # none comes between "begun" and the waiting
 print("begun", flush=True)
-signal.pause()
+number = signal.sigwait(numbers)
+print("ending", flush=True)
+sys.stdin.readline()
+print("saved", flush=True)
+sys.exit(128 + number)
 """
     program = (
         f"from benchmarks.ray_nodes import *; sys.exit(run([sys.executable, '-c', {command!r}]))"
