@@ -90,6 +90,9 @@ class RunConfig:
     retry_fraction: float = 0.0
     """Share of the training episodes that begin shortly before a recent failure of the agent; with
     --gradual-noops so often only once those without no-op frames finish."""
+    retry_actions: int = 0
+    """Begin these with 0 to so many random actions, so that an agent without doubts does not only
+    see the same failure again."""
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
     start_from: float = 0.0
@@ -410,6 +413,11 @@ class RunConfig:
                 f"--start-from {self.start_from} says where episodes begin along a found way, and "
                 "--start-fraction 0 that none does: give a number above 0 for it."
             )
+        if self.retry_actions and not self.retry_fraction:
+            raise ConfigError(
+                f"--retry-actions {self.retry_actions} says how episodes before failures begin, "
+                "and --retry-fraction 0 that there are none: give a number above 0 for it."
+            )
         for name in ("num_seeds", "stage_turns"):
             value, usual = getattr(self, name), getattr(RunConfig, name)
             if value != usual and not (self.stages or self.all_stages):
@@ -459,6 +467,7 @@ _OF_MARIO = (
     "imitation_priority",
     "ground_of_ways",
     "retry_fraction",
+    "retry_actions",
 )
 _POSITIVE = (
     "learning_rate",
@@ -499,6 +508,7 @@ _NOT_NEGATIVE = (
     "max_episode_length",
     "max_episodes",
     "noop_max",
+    "retry_actions",
     "video_interval",
     "anneal_steps",
     "hours",

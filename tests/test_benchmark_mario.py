@@ -84,6 +84,8 @@ def test_another_view_is_told_among_the_means():
 
 def test_another_cost_of_dying_is_told_among_the_means():
     assert "death costs 6," in means_of([run(death_cost=6.0, retry_fraction=0.5)])
+    retries = means_of([run(retry_fraction=0.5, retry_actions=6)])
+    assert "random actions before retries" in retries
     assert "death" not in means_of([run()])
 
 

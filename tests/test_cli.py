@@ -119,6 +119,10 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
             "--retry-fraction is for SuperMarioBros, and this is CartPole-v1: leave it out",
         ),
         (
+            "--retry-actions 3",
+            "--retry-actions 3 says how episodes before failures begin, and --retry-fraction 0",
+        ),
+        (
             "--env-name CartPole-v1 --view close",
             "--view is for SuperMarioBros, and this is CartPole",
         ),

@@ -49,6 +49,49 @@ def test_episodes_begin_before_the_place_where_the_agent_died() -> None:
     env.close()
 
 
+def failed_once(random_actions: int) -> tuple[MarioVectorEnv, Start]:
+    """Return a game that always begins before its first failure, and that moment."""
+    env = MarioVectorEnv(1, 1, 1, noop_max=0, display_buttons=True, log_buttons=True)
+    env.set_retries(1.0, random_actions)
+    env.reset(seed=1)
+    while not env._retries or not env._retries.starts:
+        env.step(np.full(1, RIGHT_RUNNING))
+    return env, env._retries.starts[0]
+
+
+def test_random_actions_lead_from_one_moment_to_many_games() -> None:
+    """An agent without doubts would otherwise only see the same failure again."""
+    env, failure = failed_once(random_actions=0)
+    assert {env.reset()[0].tobytes() for _ in range(20)} == {failure.stack.tobytes()}
+    env.close()
+
+    env, failure = failed_once(random_actions=3)
+    begun = set()
+    for _ in range(40):
+        stack, infos = env.reset()
+        actions = (len(env._consoles.pressed(0)) - len(failure.buttons)) // 4
+        assert 0 <= actions <= 3
+        pictures = 4 - actions  # of the moment are still in the observation
+        assert (stack[0, :pictures] == failure.stack[-pictures:]).all()
+        assert infos["x"] == env._progress.x
+        begun.add(stack.tobytes())
+    assert len(begun) > 10
+    *_, infos = env.step(np.full(1, RIGHT_RUNNING))
+    assert env._endings.length == 1, "they are no decisions of the episode"
+    env.close()
+
+
+def test_random_actions_that_would_end_the_game_are_left_out() -> None:
+    env, failure = failed_once(random_actions=0)
+    stack, _ = env.reset()
+    assert not env._act_at_random(0, 10_000, stack), "so many actions end a game"
+    env._begin_at(0, failure, 10_000, stack)
+    assert stack[0].tobytes() == failure.stack.tobytes()
+    assert env._consoles.pressed(0) == failure.buttons
+    env.step(np.full(1, RIGHT_RUNNING))  # an ended game would refuse
+    env.close()
+
+
 def test_without_retries_every_episode_begins_at_the_start_of_the_stage() -> None:
     env = MarioVectorEnv(2, 1, 1, noop_max=0)
     env.reset(seed=1)

@@ -132,6 +132,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._start_fraction = 0.0
         self._retries: Retries | None = None
         self._retry_fraction = 0.0
+        self._retry_actions = 0
 
         self._generators = [np.random.default_rng() for _ in range(num_envs)]
         self._skip = np.full(num_envs, frame_skip, dtype=np.int32)
@@ -172,15 +173,20 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         """
         self._progress.counted = counted
 
-    def set_retries(self, fraction: float) -> None:
+    def set_retries(self, fraction: float, random_actions: int = 0) -> None:
         """Begin some of the coming episodes shortly before a recent failure; see `Retries`.
 
         Args:
             fraction: the probability that an episode begins like that, from 0 to 1.
+            random_actions: 0 to this many random actions come first, which are no decisions of the
+                episode, so that a decided agent does not only see the same failure again. Where
+                they would end the game, there are none.
         """
         if not 0.0 <= fraction <= 1.0:
             raise ValueError(f"fraction must be from 0 to 1, not {fraction}.")
+        _check_at_least(0, random_actions=random_actions)
         self._retry_fraction = fraction
+        self._retry_actions = random_actions
         self._retries = Retries(self.num_envs) if fraction else None
 
     def reset(
@@ -269,10 +275,10 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._return[games] = 0.0
         self._endings.begin(games)
         starts = {game: self._draw_start(game) for game in games.tolist()}
-        for game, start in starts.items():
+        for game, (start, random_actions) in starts.items():
             self._began_elsewhere[game] = start is not None
             if start is not None:
-                self._begin_at(game, start, stack)
+                self._begin_at(game, start, random_actions, stack)
         games = games[~self._began_elsewhere[games]]
         if len(games):
             indices = games.tolist()
@@ -285,8 +291,11 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             stack[games] = pictures[:, None]
             self._progress.begin(games, self.engine.ram)
 
-    def _draw_start(self, game: int) -> Start | None:
-        """Return where an episode begins, or None for the start of the stage."""
+    def _draw_start(self, game: int) -> tuple[Start | None, int]:
+        """Return where an episode begins, or None for the start of the stage.
+
+        The number is that of the random actions that come first.
+        """
         generator = self._generators[game]
         retries, starts = self._retry_fraction, self._start_fraction
         if self.gradual_noops is not None:
@@ -295,16 +304,38 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         if self._retries is not None:
             self._retries.begin(game)
             if self._retries.starts and generator.random() < retries:
-                return self._retries.draw(generator)
+                start = self._retries.draw(generator)
+                most = self._retry_actions
+                return start, int(generator.integers(most + 1)) if most else 0
         if starts and generator.random() < starts:
-            return self._starts[int(generator.integers(len(self._starts)))]
-        return None
+            return self._starts[int(generator.integers(len(self._starts)))], 0
+        return None, 0
 
-    def _begin_at(self, game: int, start: Start, stack: NDArray[np.uint8]) -> None:
+    def _begin_at(
+        self, game: int, start: Start, random_actions: int, stack: NDArray[np.uint8]
+    ) -> None:
         self._consoles.begin_at(game, start)
         stack[game] = start.stack
+        if random_actions and not self._act_at_random(game, random_actions, stack):
+            self._consoles.load(game, start)
+            stack[game] = start.stack
         only = np.array([game], dtype=np.intp)
         self._progress.begin(only, self.engine.ram, start.furthest)
+
+    def _act_at_random(self, game: int, count: int, stack: NDArray[np.uint8]) -> bool:
+        """Press so many random actions in one game; return whether it goes on after them."""
+        pressed = np.zeros(self.num_envs, dtype=np.uint8)
+        frames = np.zeros_like(self._skip)
+        frames[game] = self._skip[game]
+        for action in self._generators[game].integers(len(self._bytes), size=count):
+            pressed[game] = self._bytes[action]
+            if self._consoles.hold(pressed, frames)[1][game]:
+                return False
+            stack[game, :-1] = stack[game, 1:].copy()
+            stack[game, -1] = self._consoles.picture[game]
+            if self._display_buttons:
+                show_buttons(stack[game : game + 1, -1], pressed[game : game + 1])
+        return True
 
     def _remember(
         self, retries: Retries, reason: NDArray[np.int8], stack: NDArray[np.uint8]
