@@ -520,6 +520,7 @@ _NOT_NEGATIVE = (
 
 # What no machine could do, or no float32 could hold: a state to resume from may ask for anything.
 _AT_MOST = {
+    "retry_actions": 1000,
     "num_processes": MOST_WORKERS,
     "num_games": 4096,
     "num_local_steps": 65_536,

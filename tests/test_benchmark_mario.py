@@ -84,9 +84,13 @@ def test_another_view_is_told_among_the_means():
 
 def test_another_cost_of_dying_is_told_among_the_means():
     assert "death costs 6," in means_of([run(death_cost=6.0, retry_fraction=0.5)])
+    assert "death" not in means_of([run()])
+
+
+def test_random_actions_before_retries_are_told_among_the_means():
     retries = means_of([run(retry_fraction=0.5, retry_actions=6)])
     assert "random actions before retries" in retries
-    assert "death" not in means_of([run()])
+    assert "random actions" not in means_of([run(retry_fraction=0.5)])
 
 
 def test_the_means_of_all_runs_are_told_and_what_began_with_an_agent_nobody_knows():

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mario_a3c.config import RunConfig
+from mario_a3c.envs import ram as fields
+from mario_a3c.envs.factory import prepare_training
 from mario_a3c.envs.mario import MarioVectorEnv
+from mario_a3c.envs.observation import show_buttons
 from mario_a3c.envs.retries import LEAST, Retries
 from mario_a3c.envs.starts import Start
 
@@ -73,7 +77,12 @@ def test_random_actions_lead_from_one_moment_to_many_games() -> None:
         assert 0 <= actions <= 3
         pictures = 4 - actions  # of the moment are still in the observation
         assert (stack[0, :pictures] == failure.stack[-pictures:]).all()
-        assert infos["x"] == env._progress.x
+        if actions:
+            shown = stack[:, -1].copy()
+            show_buttons(shown, np.frombuffer(env._consoles.pressed(0)[-1:], np.uint8))
+            assert (stack[:, -1] == shown).all()
+        assert infos["x"] == fields.x(env.engine.ram)
+        assert env._progress.furthest[0].max() >= infos["x"]
         begun.add(stack.tobytes())
     assert len(begun) > 10
     *_, infos = env.step(np.full(1, RIGHT_RUNNING))
@@ -88,7 +97,16 @@ def test_random_actions_that_would_end_the_game_are_left_out() -> None:
     env._begin_at(0, failure, 10_000, stack)
     assert stack[0].tobytes() == failure.stack.tobytes()
     assert env._consoles.pressed(0) == failure.buttons
-    env.step(np.full(1, RIGHT_RUNNING))  # an ended game would refuse
+    _, _, terminated, truncated, _ = env.step(np.full(1, RIGHT_RUNNING))
+    assert not (terminated | truncated).any()
+    env.close()
+
+
+def test_a_run_decides_how_many_random_actions_there_are() -> None:
+    config = RunConfig(retry_fraction=0.5, retry_actions=3)
+    env = MarioVectorEnv(1, 1, 1)
+    prepare_training(env, config)
+    assert (env._retry_fraction, env._retry_actions) == (0.5, 3)
     env.close()
 
 

@@ -323,13 +323,17 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._progress.begin(only, self.engine.ram, start.furthest)
 
     def _act_at_random(self, game: int, count: int, stack: NDArray[np.uint8]) -> bool:
-        """Press so many random actions in one game; return whether it goes on after them."""
+        """Press so many random actions in one game; return whether it goes on after them.
+
+        A listener is shown their frames too, as the beginning of the episode.
+        """
         pressed = np.zeros(self.num_envs, dtype=np.uint8)
         frames = np.zeros_like(self._skip)
         frames[game] = self._skip[game]
         for action in self._generators[game].integers(len(self._bytes), size=count):
             pressed[game] = self._bytes[action]
-            if self._consoles.hold(pressed, frames)[1][game]:
+            _, over = self._consoles.hold(pressed, frames)
+            if over[game] or not self._endings.inside(self.engine.ram)[game]:
                 return False
             stack[game, :-1] = stack[game, 1:].copy()
             stack[game, -1] = self._consoles.picture[game]
