@@ -81,6 +81,9 @@ class RunConfig:
     """End an episode that repeats one action for so many decisions."""
     stall_limit: int = STALL_LIMIT
     """End an episode that gains no new ground for so many decisions; 0 never does."""
+    stall_terminates: bool = False
+    """Expect nothing after an episode that stalls or repeats one action, as after a death;
+    otherwise what the critic expects where it stood counts, as if it went on."""
     noop_max: int = 30
     """Begin each training episode with 0 to so many frames of no button, drawn at random."""
     gradual_noops: bool = False
@@ -144,6 +147,9 @@ class RunConfig:
     """Weight of the entropy bonus at the end of the run, approached linearly."""
     anneal_steps: float = 0.0
     """Agent steps in which the final values are approached; 0 for the length of the run."""
+    anneal_by_completion: bool = False
+    """Be as near to the final values as the share of episodes of Mario that finish, where that is
+    nearer than the steps are; it follows each worker's own episodes."""
     value_loss_coef: float = 0.5
     """Weight of the squared error of the critic."""
     max_grad_norm: float = 0.5
@@ -458,7 +464,9 @@ _OF_MARIO = (
     "death_cost",
     "display_buttons",
     "view",
+    "stall_terminates",
     "gradual_noops",
+    "anneal_by_completion",
     "paths",
     "start_from",
     "start_fraction",

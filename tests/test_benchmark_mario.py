@@ -93,6 +93,20 @@ def test_random_actions_before_retries_are_told_among_the_means():
     assert "random actions" not in means_of([run(retry_fraction=0.5)])
 
 
+def test_a_cost_of_being_undecided_is_told_whether_it_was_there_from_the_beginning_or_came():
+    cost = "cost of being undecided"
+    assert cost in means_of([run(entropy_coef=-0.03, entropy_coef_final=-0.03)])
+    assert cost in means_of([run(entropy_coef=0.01, entropy_coef_final=-0.03)])
+    assert cost not in means_of([run(entropy_coef=0.01, entropy_coef_final=0.001)])
+    assert cost not in means_of([run(entropy_coef=0.01)])
+
+
+def test_what_the_final_values_follow_and_what_stalling_does_are_told_among_the_means():
+    assert "annealed by completion" in means_of([run(anneal_by_completion=True)])
+    assert "stalling terminates" in means_of([run(stall_terminates=True)])
+    assert not {"annealed", "stalling"} & set(means_of([run()]).split())
+
+
 def test_the_means_of_all_runs_are_told_and_what_began_with_an_agent_nobody_knows():
     means = means_of([run("mario-1-1", imitation_coef=0.1), run(retry_fraction=0.5, load_from="x")])
     assert "imitation of found ways" in means

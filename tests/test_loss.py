@@ -17,7 +17,7 @@ from mario_a3c.learning.rollout import Batch
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.learner import Learner
 from mario_a3c.training.link import Link, MemoryLink
-from mario_a3c.training.shared import DROPPED, UPDATES
+from mario_a3c.training.shared import DROPPED, STEPS, UPDATES
 from tests.small import CPU, SPEC, changed, collected, small_config, small_shared
 
 
@@ -179,6 +179,29 @@ def test_what_is_mastered_is_imitated_no_more():
     for mastery, times in ((0.0, 1), (0.9, 2), (1.0, 2)):
         learner.update(collected(learner), mastery)
         assert asked == [2 * 8] * times
+
+
+@pytest.mark.parametrize(
+    ("by_completion", "steps", "finished", "expected"),
+    [
+        (False, 25, [1.0, 1.0], 0.75),
+        (True, 25, [0.0, 0.2], 0.75),  # the steps are further
+        (True, 25, [1.0, 0.2], 0.4),  # six in ten finish
+        (True, 200, [0.0, 0.0], 0.0),
+    ],
+)
+def test_final_values_are_approached_with_the_steps_or_the_share_that_finishes(
+    by_completion, steps, finished, expected
+):
+    learner = make_learner(
+        learning_rate=1.0,
+        learning_rate_final=0.0,
+        anneal_steps=100.0,
+        anneal_by_completion=by_completion,
+    )
+    learner.shared.counters[0, STEPS] = steps
+    learner.shared.mastered = torch.tensor([finished], dtype=torch.float64)
+    assert learner._annealed("learning_rate") == pytest.approx(expected)
 
 
 def test_ways_add_their_gradient_beside_that_of_the_rollout():

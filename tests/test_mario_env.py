@@ -279,16 +279,23 @@ def test_equal_actions_are_not_counted_across_episodes():
         ({"max_episode_steps": 3}, EndReason.TIME_LIMIT, 3),
     ],
 )
-def test_an_episode_that_goes_nowhere_is_truncated(settings, reason, decisions_made):
+@pytest.mark.parametrize("stall_terminates", [False, True])
+def test_an_episode_that_goes_nowhere_is_truncated_or_if_asked_terminated_unless_by_its_length(
+    stall_terminates, settings, reason, decisions_made
+):
     limits = {"max_actions": 0, "stall_limit": 0, "max_episode_steps": 0, **settings}
-    env = MarioVectorEnv(1, 1, 1, engine="nes-py", noop_max=0, **limits)
+    env = MarioVectorEnv(
+        1, 1, 1, engine="nes-py", noop_max=0, stall_terminates=stall_terminates, **limits
+    )
+    terminates = stall_terminates and reason != EndReason.TIME_LIMIT
     env.reset()
     for decision in range(1, decisions_made + 1):
         _, reward, terminated, truncated, infos = env.step(same(NOOP, 1))
-        assert truncated[0] == (decision == decisions_made)
-        assert not terminated[0]
+        last = decision == decisions_made
+        assert (terminated[0], truncated[0]) == (last and terminates, last and not terminates)
         assert reward[0] == 0
     assert infos["final_info"]["end_reason"][0] == reason
+    env.close()
 
 
 def test_other_actions_in_between_reset_the_count_of_equal_ones():

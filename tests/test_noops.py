@@ -9,7 +9,7 @@ import torch
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.noops import LEAST_WEIGHT, MASTERY_RATE, GradualNoops
+from mario_a3c.envs.noops import LEAST_WEIGHT, MASTERY_RATE, SHARE_RATE, GradualNoops
 from mario_a3c.envs.starts import starts_from_trace
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
@@ -18,7 +18,7 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.learner import Learner
 from mario_a3c.training.link import MemoryLink
 from mario_a3c.training.shared import Shared
-from mario_a3c.training.worker import begin_to_play, gradual_noops
+from mario_a3c.training.worker import begin_to_play, mario_games
 from tests.mario import recorded, same
 
 
@@ -68,14 +68,30 @@ def test_a_worker_that_takes_anothers_place_goes_on_with_what_was_mastered():
 
     def begin() -> GradualNoops:
         learner = Learner(config, spec, MemoryLink(config, shared, 0), torch.device("cpu"), 1)
-        noops = gradual_noops(begin_to_play(learner, 1).env)
-        assert noops is not None
-        return noops
+        games = mario_games(begin_to_play(learner, 1).env)
+        assert games is not None
+        assert games.gradual_noops is not None
+        return games.gradual_noops
 
     first = begin()
     assert first.mastery == 0.5
     first.record(0, True)
     assert begin().mastery == shared.mastered[0, 0] == 0.5 + MASTERY_RATE / 2
+
+
+def test_what_finishes_is_counted_without_the_curriculum_too():
+    """For annealing by completion; a number that somebody else draws may be out of range."""
+    frames = iter([1, 9, *[0] * 9])
+    env = MarioVectorEnv(
+        1, 1, 1, engine="nes-py", noop_max=1, draw_noops=lambda _: next(frames), max_episode_steps=2
+    )
+    env.completions.shares[:] = 1
+    env.reset()
+    for _ in range(2 * 3):
+        env.step(same(0, 1))
+    env.close()
+    assert env.gradual_noops is None
+    assert env.completions.shares.tolist() == [1 - MASTERY_RATE, 1 - SHARE_RATE]
 
 
 def test_episodes_begin_elsewhere_only_as_often_as_the_stage_is_not_finished():

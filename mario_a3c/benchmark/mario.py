@@ -224,8 +224,12 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield "random actions before retries"
     if config.get("average_share"):
         yield "averaged weights"
-    if (config.get("entropy_coef") or 0) < 0:
+    if min(config.get("entropy_coef") or 0, config.get("entropy_coef_final") or 0) < 0:
         yield "cost of being undecided"
+    if config.get("anneal_by_completion"):
+        yield "annealed by completion"
+    if config.get("stall_terminates"):
+        yield "stalling terminates"
     if view_of(config) != "screen":
         yield f"{view_of(config)} view"
     if config["action_type"] != "simple":

@@ -16,7 +16,7 @@ MAX_ACTIONS, STALL_LIMIT = 200, 250
 
 
 class EndReason(IntEnum):
-    """Why an episode ended. The first three terminate it, the others truncate it."""
+    """Why an episode ended; see `TERMINATING` and `STALLING`."""
 
     NONE = 0
     COMPLETED = 1
@@ -25,6 +25,12 @@ class EndReason(IntEnum):
     STALLED = 4
     REPEATED = 5
     TIME_LIMIT = 6
+
+
+TERMINATING = (EndReason.COMPLETED, EndReason.DIED, EndReason.LEFT_STAGE)
+"""What terminates an episode; everything else truncates it."""
+STALLING = (EndReason.STALLED, EndReason.REPEATED)
+"""What terminates it too where that is asked for."""
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def _make_mario(config: RunConfig, num_envs: int, changes: dict[str, Any]) -> Ma
         "max_actions": config.max_actions,
         "stall_limit": config.stall_limit,
         "noop_max": config.noop_max,
+        "stall_terminates": config.stall_terminates,
         "gradual_noops": config.gradual_noops,
         "display_buttons": config.display_buttons,
         "view": config.view,

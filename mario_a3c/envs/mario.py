@@ -14,10 +14,18 @@ from numpy.typing import NDArray
 
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.consoles import Consoles, FrameListener
-from mario_a3c.envs.endings import MAX_ACTIONS, STALL_LIMIT, Endings, EndReason, Limits
+from mario_a3c.envs.endings import (
+    MAX_ACTIONS,
+    STALL_LIMIT,
+    STALLING,
+    TERMINATING,
+    Endings,
+    EndReason,
+    Limits,
+)
 from mario_a3c.envs.engine import OBSERVATION_SIZE
 from mario_a3c.envs.engines import make_engine
-from mario_a3c.envs.noops import GradualNoops
+from mario_a3c.envs.noops import Completions, GradualNoops
 from mario_a3c.envs.observation import show_buttons
 from mario_a3c.envs.progress import Progress
 from mario_a3c.envs.retries import Retries
@@ -33,8 +41,9 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
     Actions are ``[B]`` indices into an action set; each is held for ``frame_skip`` frames.
 
     An episode terminates when Mario reaches the flag or axe of the stage (completed), dies, or
-    leaves the stage through a warp zone (not completed). It is truncated when the agent stalls,
-    repeats one action too long, or runs out of decisions; see `EndReason`.
+    leaves the stage through a warp zone (not completed). It is truncated when the agent stalls or
+    repeats one action too long, unless that terminates it as well, or runs out of decisions; see
+    `EndReason`.
 
     ``infos`` of `step` holds arrays ``[B]``. For a game that has begun again, ``x``, ``max_x``
     (furthest x), ``time`` and ``score`` are those of the new episode; ``completed`` and
@@ -66,6 +75,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         reward: what a decision is worth.
         max_actions: truncate after this many equal actions in a row; 0 for never.
         stall_limit: end after this many decisions without new ground; 0 for never.
+        stall_terminates: stalling and repeating one action terminate an episode, so that nothing
+            is to be expected after them, instead of truncating it.
         max_episode_steps: truncate after this many decisions; 0 for never.
         display_buttons: show in each picture which buttons led to it; see `show_buttons`.
         view: what observations show, ``screen`` (all of it) or ``close``, which is what is around
@@ -96,6 +107,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         reward: RewardWeights | None = None,
         max_actions: int = MAX_ACTIONS,
         stall_limit: int = STALL_LIMIT,
+        stall_terminates: bool = False,
         max_episode_steps: int = 0,
         display_buttons: bool = False,
         view: str = "screen",
@@ -126,6 +138,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._noop_max = noop_max
         self._draw_noops = draw_noops or self._random_noops
         self.gradual_noops = GradualNoops(noop_max) if gradual_noops else None
+        self.completions: Completions = self.gradual_noops or Completions(noop_max)
         self._noops = np.zeros(num_envs, dtype=np.int32)
         self._display_buttons = display_buttons
         self._starts: Sequence[Start] = ()
@@ -140,6 +153,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._progress = Progress(num_envs, frame_skip)
         limits = Limits(max_actions, stall_limit, max_episode_steps)
         self._endings = Endings(num_envs, world, stage, limits)
+        self._terminating = TERMINATING + (STALLING if stall_terminates else ())
         self._return = np.zeros(num_envs)
         self._began_elsewhere = np.zeros(num_envs, dtype=np.bool_)
 
@@ -250,7 +264,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         reward = self._reward.total(change, completed, died)
         self._return += reward
         ended = reason != EndReason.NONE
-        terminated = died | completed | (reason == EndReason.LEFT_STAGE)
+        terminated = np.isin(reason, self._terminating)
         infos: dict[str, Any] = {"completed": completed, "frames": frames}
         if self._retries is not None:
             self._remember(self._retries, reason, stack)
@@ -258,9 +272,8 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             infos["final_obs"] = _where_ended([picture.copy() for picture in stack], ended)
             infos["final_info"] = self._final_info(reason, ended)
             infos["_final_obs"] = infos["_final_info"] = ended
-            if self.gradual_noops is not None:
-                for game in np.flatnonzero(ended & ~self._began_elsewhere).tolist():
-                    self.gradual_noops.record(int(self._noops[game]), bool(completed[game]))
+            for game in np.flatnonzero(ended & ~self._began_elsewhere).tolist():
+                self.completions.record(int(self._noops[game]), bool(completed[game]))
             self._begin(np.flatnonzero(ended), stack)
         infos.update(self._positions())
         self._stack = stack

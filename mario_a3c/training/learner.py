@@ -193,4 +193,6 @@ class Learner:
             return float(first)
         over = self.config.anneal_steps or self.config.num_global_steps
         done = min(1.0, self.shared.steps / over)
+        if self.config.anneal_by_completion:
+            done = max(done, float(self.shared.mastered[self.row].mean()))
         return float(first + done * (final - first))

@@ -14,7 +14,6 @@ from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import make_env, prepare_training
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.noops import GradualNoops
 from mario_a3c.faults import MOST_FAULTS, GameError, NotFiniteError, Notice, Patience
 from mario_a3c.learning.baseline import UniformPolicy
 from mario_a3c.learning.normalization import RewardScaling
@@ -101,22 +100,25 @@ def local_train(
         faults.succeeded()
         collected = time.perf_counter()
         counters[STEPS] += config.num_local_steps * config.num_games
-        noops = gradual_noops(collector.env)
+        mario = mario_games(collector.env)
+        noops = mario.gradual_noops if mario is not None else None
         mastery = noops.mastery if noops is not None else 0.0
         figures = learner.update(batch, mastery) if learner.learning else {}
         learner.count_observations(batch)
         finished = time.perf_counter()
         figures["collect_share"] = (collected - started) / (finished - started)
         figures["frames"] = collector.frames
+        if mario is not None:
+            figures["completion"] = mario.completions.completion
         if noops is not None:
-            figures.update(mastery=mastery, completion=noops.completion)
+            figures["mastery"] = mastery
         reports.send(WorkerReport(worker, episodes, figures))
 
 
-def gradual_noops(env: VectorEnv) -> GradualNoops | None:
-    """Return the curriculum of a worker's games, if they have one."""
+def mario_games(env: VectorEnv) -> MarioVectorEnv | None:
+    """Return a worker's games without what is around them, if they are Mario's."""
     games = env.unwrapped
-    return games.gradual_noops if isinstance(games, MarioVectorEnv) else None
+    return games if isinstance(games, MarioVectorEnv) else None
 
 
 def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
@@ -132,8 +134,7 @@ def begin_to_play(learner: Learner, seed: int) -> RolloutCollector:
         env = make_env(config, num_envs=config.num_games, seed=seed)
         if isinstance(env, MarioVectorEnv):
             prepare_training(env, config)
-            if env.gradual_noops is not None:
-                env.gradual_noops.shares = shared.mastered[row].numpy()
+            env.completions.shares = shared.mastered[row].numpy()
         return env
 
     games = GuardedEnv(make, shared.inside.numpy()[row : row + 1])
