@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mario_a3c.config import RunConfig
 
 NONE = "none"
+MARIO = "mario"
+"""The preset of every stage of Mario that has none of its own, and what others build on."""
 BASE = "base"
 """Key of a preset that names the one it changes."""
 SHORTEST_SEQUENCE = 4
@@ -23,7 +25,7 @@ SHORTEST_SEQUENCE = 4
 
 def presets() -> dict[str, dict[str, Any]]:
     """Return the presets of ``presets.toml`` by name, each as the fields of `RunConfig` it sets."""
-    tables = tomllib.loads(files("mario_a3c").joinpath("presets.toml").read_text("utf-8"))
+    tables = _tables()
     return {name: _resolve(name, tables) for name in tables}
 
 
@@ -34,17 +36,19 @@ def settings_for(config: RunConfig) -> tuple[str, dict[str, Any]]:
         config: names the task and, perhaps, a preset. Without one, a task starts from the preset
             that has its id, for Mario ``mario-4-4`` or the like; any other stage from ``mario``,
             any other Atari game from ``atari``, any other task from ``gymnasium``. ``none`` is no
-            preset.
+            preset. What the preset of a stage says of it goes for the presets that build on
+            ``mario`` too.
 
     Raises:
         ConfigError: there is no such preset.
     """
-    known = presets()
+    tables = _tables()
+    known = {name: _resolve(name, tables) for name in tables}
     name = config.preset
     if name == NONE:
         return name, {}
     if not name and config.is_mario:
-        name = config.task if config.task in known else "mario"
+        name = config.task if config.task in known else MARIO
     elif not name:
         task = config.env_id
         name = task if task in known else "atari" if is_atari(task) else "gymnasium"
@@ -55,7 +59,10 @@ def settings_for(config: RunConfig) -> tuple[str, dict[str, Any]]:
             f"--preset {name!r} is unknown: choose from {', '.join(sorted(known))} and {NONE}."
             + hint
         )
-    return name, known[name]
+    settings = known[name]
+    if config.is_mario and config.task in known and MARIO in _bases(name, tables):
+        settings = {**settings, **_own(config.task, tables)}
+    return name, settings
 
 
 def fit_batches(config: RunConfig, given: set[str]) -> tuple[RunConfig, str]:
@@ -114,10 +121,25 @@ def _divisor(number: int, most: int) -> int:
     return next(divisor for divisor in range(most, 0, -1) if number % divisor == 0)
 
 
+def _tables() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files("mario_a3c").joinpath("presets.toml").read_text("utf-8"))
+
+
+def _bases(name: str, tables: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the presets that a preset changes, itself first."""
+    base = tables[name].get(BASE)
+    return [name, *(_bases(base, tables) if base else [])]
+
+
+def _own(name: str, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what a preset says itself."""
+    settings = {key: value for key, value in tables[name].items() if key != BASE}
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
+
+
 def _resolve(name: str, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return a preset's settings over those of the presets it is based on."""
-    own = dict(tables[name])
-    base = own.pop(BASE, None)
-    settings = _resolve(base, tables) if base else {}
-    lists = {key: tuple(value) for key, value in own.items() if isinstance(value, list)}
-    return {**settings, **own, **lists}
+    settings: dict[str, Any] = {}
+    for each in reversed(_bases(name, tables)):
+        settings.update(_own(each, tables))
+    return settings

@@ -82,6 +82,21 @@ def test_being_told_to_train_changes_nothing():
     assert parse([*words, "--train"]) == parse(words)
 
 
+@pytest.mark.parametrize("name", ["mario", "mario-settle", "mario-sure"])
+def test_what_a_stage_has_of_its_own_goes_for_presets_of_mario(name):
+    config = parse(["--world", "8", "--stage", "4", "--preset", name])
+    assert config.preset == name
+    assert (config.action_type, config.ground_of_ways) == ("pipes", True)
+    assert config.learning_rate == presets()[name]["learning_rate"]
+    other = parse(["--world", "8", "--stage", "3", "--preset", name])
+    assert (other.action_type, other.ground_of_ways) == ("simple", False)
+
+
+def test_what_a_stage_has_of_its_own_does_not_go_for_the_textbooks_preset():
+    config = parse(["--world", "8", "--stage", "4", "--preset", "reference"])
+    assert (config.action_type, config.ground_of_ways) == ("complex", False)
+
+
 @pytest.mark.parametrize(
     ("words", "sequence_length", "minibatches"),
     [
