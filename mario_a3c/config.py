@@ -93,9 +93,9 @@ class RunConfig:
     retry_fraction: float = 0.0
     """Share of the training episodes that begin shortly before a recent failure of the agent; with
     --gradual-noops so often only once those without no-op frames finish."""
-    retry_actions: int = 0
-    """Begin these with 0 to so many random actions, so that an agent without doubts does not only
-    see the same failure again."""
+    retry_noise: float = 0.0
+    """How likely, at each decision before the failure in every second of these, a random action
+    begins that is held for up to 8; it is learned from where more came of it than was expected."""
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
     start_from: float = 0.0
@@ -379,6 +379,7 @@ class RunConfig:
             "start_fraction",
             "start_from",
             "retry_fraction",
+            "retry_noise",
             "solved_share",
             "average_share",
         ):
@@ -419,10 +420,10 @@ class RunConfig:
                 f"--start-from {self.start_from} says where episodes begin along a found way, and "
                 "--start-fraction 0 that none does: give a number above 0 for it."
             )
-        if self.retry_actions and not self.retry_fraction:
+        if self.retry_noise and not self.retry_fraction:
             raise ConfigError(
-                f"--retry-actions {self.retry_actions} says how episodes before failures begin, "
-                "and --retry-fraction 0 that there are none: give a number above 0 for it."
+                f"--retry-noise {self.retry_noise} is for episodes that begin before a failure, "
+                "and --retry-fraction 0 says that there are none: give a number above 0 for it."
             )
         for name in ("num_seeds", "stage_turns"):
             value, usual = getattr(self, name), getattr(RunConfig, name)
@@ -475,7 +476,7 @@ _OF_MARIO = (
     "imitation_priority",
     "ground_of_ways",
     "retry_fraction",
-    "retry_actions",
+    "retry_noise",
 )
 _POSITIVE = (
     "learning_rate",
@@ -516,7 +517,6 @@ _NOT_NEGATIVE = (
     "max_episode_length",
     "max_episodes",
     "noop_max",
-    "retry_actions",
     "video_interval",
     "anneal_steps",
     "hours",
@@ -528,7 +528,6 @@ _NOT_NEGATIVE = (
 
 # What no machine could do, or no float32 could hold: a state to resume from may ask for anything.
 _AT_MOST = {
-    "retry_actions": 1000,
     "num_processes": MOST_WORKERS,
     "num_games": 4096,
     "num_local_steps": 65_536,

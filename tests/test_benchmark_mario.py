@@ -87,9 +87,8 @@ def test_another_cost_of_dying_is_told_among_the_means():
     assert "death" not in means_of([run()])
 
 
-def test_random_actions_before_retries_are_told_among_the_means():
-    retries = means_of([run(retry_fraction=0.5, retry_actions=6)])
-    assert "random actions before retries" in retries
+def test_random_actions_in_retries_are_told_among_the_means():
+    assert "random actions in retries" in means_of([run(retry_fraction=0.5, retry_noise=0.1)])
     assert "random actions" not in means_of([run(retry_fraction=0.5)])
 
 

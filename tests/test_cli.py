@@ -119,8 +119,8 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
             "--retry-fraction is for SuperMarioBros, and this is CartPole-v1: leave it out",
         ),
         (
-            "--retry-actions 3",
-            "--retry-actions 3 says how episodes before failures begin, and --retry-fraction 0",
+            "--retry-noise 0.1",
+            "--retry-noise 0.1 is for episodes that begin before a failure, and --retry-fraction 0",
         ),
         (
             "--env-name CartPole-v1 --view close",

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributions import Categorical
 
 from mario_a3c.learning.imitation import Imitated, Imitation
-from mario_a3c.learning.loss import a3c_loss, clipped_surrogate, imitation_loss
+from mario_a3c.learning.loss import a3c_loss, clipped_surrogate, gain_from_random, imitation_loss
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.rollout import Batch
 from mario_a3c.learning.spec import ModelSpec
@@ -152,6 +152,30 @@ def test_the_clipped_surrogate_gains_nothing_beyond_the_clip_range():
     torch.testing.assert_close(losses.detach(), torch.tensor([-1.0, 1.6, -2.0, -2.4, 3.0]))
     # d loss / d log pi = -ratio A, and 0 where the ratio left the range the way A wanted it to.
     torch.testing.assert_close(log_probs.grad, torch.tensor([-1.0, 0.0, -2.0, 0.0, 3.0]))
+
+
+def test_from_a_random_action_only_a_gain_is_learned_however_unlikely_it_was():
+    log_probs = torch.tensor([-9.0, -9.0, -0.1], requires_grad=True)
+    losses = gain_from_random(log_probs, torch.tensor([2.0, -2.0, 1.0]))
+    losses.sum().backward()
+    torch.testing.assert_close(losses.detach(), torch.tensor([18.0, 0.0, 0.1]))
+    torch.testing.assert_close(log_probs.grad, torch.tensor([-2.0, 0.0, -1.0]))
+
+
+def test_the_learner_takes_the_gain_of_random_actions_only():
+    learner = make_learner(epochs=2)
+    batch = collected(learner)
+    other = gradient_of(learner, batch)
+    batch.random = torch.zeros_like(batch.random)
+    batch.random[1, 0] = True
+    batch.advantages[1, 0] = -3.0
+    without = gradient_of(learner, batch)
+    batch.advantages[1, 0] = -30.0
+    assert torch.equal(gradient_of(learner, batch), without), "a loss says nothing of the policy"
+    batch.advantages[1, 0] = 3.0
+    gained = gradient_of(learner, batch)
+    assert not torch.equal(gained, without)
+    assert not torch.equal(gained, other)
 
 
 def test_the_loss_adds_up_policy_critic_and_entropy_with_their_weights():

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mario_a3c.config import RunConfig
-from mario_a3c.envs import ram as fields
 from mario_a3c.envs.factory import prepare_training
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.observation import show_buttons
-from mario_a3c.envs.retries import LEAST, Retries
+from mario_a3c.envs.retries import LEAST, MEMORY, PAST, Retries
 from mario_a3c.envs.starts import Start
 
 RIGHT_RUNNING = 3
@@ -20,21 +18,70 @@ def moment(name: bytes) -> Start:
     return Start(name, np.zeros((4, 84, 84), np.uint8), np.zeros(128, np.int32), b"")
 
 
-def test_a_failure_keeps_a_moment_that_lies_some_decisions_before_it() -> None:
+def failed(retries: Retries, length: int, every: int = 8) -> None:
+    """Let game 0 begin at the start of the stage and fail after so many decisions."""
+    retries.begin(0)
+    for at in range(every, length, every):
+        retries.remember(0, at, moment(b"%d" % at))
+    retries.fail(0, length)
+
+
+def test_a_failure_keeps_the_last_moments_that_lie_some_decisions_before_it() -> None:
     retries = Retries(1)
-    for length in (8, 16, 24):
-        retries.remember(0, length, moment(b"%d" % length))
-    for _ in range(50):
-        retries.fail(0, 24 + LEAST - 1, np.random.default_rng(_))
-    assert {start.state for start in retries.starts} == {b"8", b"16"}
+    failed(retries, 8 * (MEMORY + 2) + LEAST - 1)
+    [failure] = retries.kept
+    names = [moment.start.state for moment in failure.moments]
+    # MEMORY are remembered, of which the last one lies too near.
+    assert names == [b"%d" % (8 * at) for at in range(3, MEMORY + 2)]
+    assert [moment.left for moment in failure.moments][-1] == 8 + LEAST - 1
+
+
+def test_episodes_begin_at_any_moment_of_any_failure() -> None:
+    retries = Retries(1)
+    failed(retries, 30)
+    failed(retries, 60)
+    drawn = {id(retries.draw(0, np.random.default_rng(seed))) for seed in range(200)}
+    assert drawn == {id(moment) for failure in retries.kept for moment in failure.moments}
 
 
 def test_a_failure_right_after_the_beginning_keeps_nothing() -> None:
     retries = Retries(1)
     retries.remember(0, 8, moment(b"8"))
     retries.begin(0)
-    retries.fail(0, 3, np.random.default_rng(1))
-    assert not retries.starts
+    retries.fail(0, 3)
+    assert not retries.kept
+
+
+def test_a_failure_stays_as_it_is_until_an_episode_gets_past_it() -> None:
+    """Otherwise each retry that fails would leave a start even nearer to the end."""
+    retries = Retries(1)
+    failed(retries, 40)
+    [failure] = retries.kept
+    for beyond in (-1, 0, PAST):
+        retries.begin(0)
+        left = retries.draw(0, np.random.default_rng(1)).left
+        retries.remember(0, 1, moment(b"nearer"))
+        retries.fail(0, left + beyond)
+        assert list(retries.kept) == [failure]
+    retries.begin(0)
+    left = retries.draw(0, np.random.default_rng(1)).left
+    retries.remember(0, left, moment(b"further"))
+    retries.fail(0, left + PAST + 1)
+    [other] = retries.kept
+    assert [moment.start.state for moment in other.moments] == [b"further"]
+    retries.begin(0)
+    retries.draw(0, np.random.default_rng(1))
+    retries.succeed(0)
+    assert not retries.kept
+    retries.succeed(0)  # another game may have got past it meanwhile
+
+
+def test_who_begins_at_the_start_of_the_stage_gets_past_nothing() -> None:
+    retries = Retries(1)
+    failed(retries, 40)
+    retries.begin(0)
+    retries.succeed(0)
+    assert len(retries.kept) == 1
 
 
 def test_episodes_begin_before_the_place_where_the_agent_died() -> None:
@@ -53,60 +100,39 @@ def test_episodes_begin_before_the_place_where_the_agent_died() -> None:
     env.close()
 
 
-def failed_once(random_actions: int) -> tuple[MarioVectorEnv, Start]:
-    """Return a game that always begins before its first failure, and that moment."""
-    env = MarioVectorEnv(1, 1, 1, noop_max=0, display_buttons=True, log_buttons=True)
-    env.set_retries(1.0, random_actions)
+def test_disturbed_retries_take_random_actions_up_to_the_failure_and_leave_no_retries() -> None:
+    env = MarioVectorEnv(4, 1, 1, noop_max=0, log_buttons=True)
+    env.set_retries(1.0, noise=0.3)
+    assert env._disturbance is not None
+    assert env._retries is not None
     env.reset(seed=1)
-    while not env._retries or not env._retries.starts:
-        env.step(np.full(1, RIGHT_RUNNING))
-    return env, env._retries.starts[0]
-
-
-def test_random_actions_lead_from_one_moment_to_many_games() -> None:
-    """An agent without doubts would otherwise only see the same failure again."""
-    env, failure = failed_once(random_actions=0)
-    assert {env.reset()[0].tobytes() for _ in range(20)} == {failure.stack.tobytes()}
-    env.close()
-
-    env, failure = failed_once(random_actions=3)
-    begun = set()
-    for _ in range(40):
-        stack, infos = env.reset()
-        actions = (len(env._consoles.pressed(0)) - len(failure.buttons)) // 4
-        assert 0 <= actions <= 3
-        pictures = 4 - actions  # of the moment are still in the observation
-        assert (stack[0, :pictures] == failure.stack[-pictures:]).all()
-        if actions:
-            shown = stack[:, -1].copy()
-            show_buttons(shown, np.frombuffer(env._consoles.pressed(0)[-1:], np.uint8))
-            assert (stack[:, -1] == shown).all()
-        assert infos["x"] == fields.x(env.engine.ram)
-        assert env._progress.furthest[0].max() >= infos["x"]
-        begun.add(stack.tobytes())
-    assert len(begun) > 10
-    *_, infos = env.step(np.full(1, RIGHT_RUNNING))
-    assert env._endings.length == 1, "they are no decisions of the episode"
+    given, ended = np.full(4, RIGHT_RUNNING), np.ones(4, dtype=np.bool_)
+    disturbed, drawn = 0, 0
+    for _ in range(400):
+        retries = env._disturbance.begun.copy()
+        drawn += int(ended.sum())
+        disturbed += int((retries & ended).sum())
+        kept = list(env._retries.kept)
+        *_, infos = env.step(given)
+        assert (infos["taken"] != given)[~infos["random"]].sum() == 0
+        assert not infos["random"][~retries].any()
+        ended = infos.get("_final_info", np.zeros(4, dtype=np.bool_))
+        if ended.any() and retries[ended].all():
+            assert list(env._retries.kept) == kept
+        for game in np.flatnonzero(ended & infos["random"]).tolist():
+            pressed = infos["final_info"]["buttons"][game][-1]
+            assert pressed == env._bytes[infos["taken"][game]]
+    assert 0.3 < disturbed / drawn < 0.7, "every second one, once there are any"
     env.close()
 
 
-def test_random_actions_that_would_end_the_game_are_left_out() -> None:
-    env, failure = failed_once(random_actions=0)
-    stack, _ = env.reset()
-    assert not env._act_at_random(0, 10_000, stack), "so many actions end a game"
-    env._begin_at(0, failure, 10_000, stack)
-    assert stack[0].tobytes() == failure.stack.tobytes()
-    assert env._consoles.pressed(0) == failure.buttons
-    _, _, terminated, truncated, _ = env.step(np.full(1, RIGHT_RUNNING))
-    assert not (terminated | truncated).any()
-    env.close()
-
-
-def test_a_run_decides_how_many_random_actions_there_are() -> None:
-    config = RunConfig(retry_fraction=0.5, retry_actions=3)
+def test_a_run_decides_how_often_retries_are_disturbed() -> None:
     env = MarioVectorEnv(1, 1, 1)
-    prepare_training(env, config)
-    assert (env._retry_fraction, env._retry_actions) == (0.5, 3)
+    prepare_training(env, RunConfig(retry_fraction=0.5))
+    assert env._disturbance is None
+    prepare_training(env, RunConfig(retry_fraction=0.5, retry_noise=0.25))
+    assert env._disturbance is not None
+    assert (env._retry_fraction, env._disturbance._rate) == (0.5, 0.25)
     env.close()
 
 

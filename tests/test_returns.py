@@ -17,8 +17,9 @@ def slow_advantages(
     truncated: Tensor,
     gamma: float,
     gae_lambda: float,
+    cut: Tensor | None = None,
 ) -> Tensor:
-    """Add up ``(gamma lambda)^k delta_{t+k}`` from every step to the end of its episode."""
+    """Add up ``(gamma lambda)^k delta_{t+k}`` from every step until its episode ends or a cut."""
     steps, games = rewards.shape
     result = torch.zeros(steps, games)
     for b in range(games):
@@ -27,7 +28,7 @@ def slow_advantages(
             for k in range(t, steps):
                 future = 0.0 if terminated[k, b] else gamma * float(next_values[k, b])
                 total += weight * (float(rewards[k, b]) + future - float(values[k, b]))
-                if terminated[k, b] or truncated[k, b]:
+                if terminated[k, b] or truncated[k, b] or (cut is not None and cut[k, b]):
                     break
                 weight *= gamma * gae_lambda
             result[t, b] = total
@@ -53,6 +54,15 @@ def test_advantages_equal_the_sums_they_are_defined_by(gamma, gae_lambda):
         assert rollout[4].any()
         expected = slow_advantages(*rollout, gamma, gae_lambda)
         torch.testing.assert_close(generalized_advantages(*rollout, gamma, gae_lambda), expected)
+
+
+def test_after_a_cut_the_critic_alone_is_believed():
+    for seed in range(5):
+        rollout = random_rollout(seed)
+        cut = torch.rand(rollout[0].shape, generator=torch.Generator().manual_seed(seed)) < 0.2
+        expected = slow_advantages(*rollout, 0.9, 0.95, cut)
+        torch.testing.assert_close(generalized_advantages(*rollout, 0.9, 0.95, cut), expected)
+        assert not torch.equal(expected, slow_advantages(*rollout, 0.9, 0.95))
 
 
 def test_advantages_with_lambda_one_are_n_step_returns_minus_values():

@@ -1,5 +1,8 @@
 """Rollouts of games that follow scripts, against a model that plays each game alone."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -124,6 +127,40 @@ def test_rewards_are_discounted_inside_an_episode_only():
     batch, _ = make_collector(make_model(), reward=1.0).collect(gamma=0.5, gae_lambda=1.0)
     returns = in_time(batch.returns)
     assert returns[:3, 0].tolist() == [1.75, 1.5, 1.0]  # three steps, then terminated
+
+
+class DisturbedGames(ScriptedGames):
+    """Takes action 2 instead of what it is told in the steps 5 and 6 of a rollout, in game 2."""
+
+    steps = 0
+
+    def step(self, actions: np.ndarray) -> Any:
+        random = np.zeros(self.num_envs, dtype=np.bool_)
+        random[2] = self.steps % STEPS in (5, 6)
+        self.steps += 1
+        *outcome, infos = super().step(actions)
+        return *outcome, {**infos, "taken": np.where(random, 2, actions), "random": random}
+
+
+def test_random_actions_are_learned_as_taken_and_do_not_count_for_what_came_before():
+    model = make_model()
+    collector = RolloutCollector(DisturbedGames(SCRIPTS, 1.0), model, STEPS, UNROLL, CPU)
+    batch, _ = collector.collect(0.9, 0.95)
+    random = in_time(batch.random)
+    assert random.nonzero().tolist() == [[5, 2], [6, 2]]
+    assert in_time(batch.actions)[5:7, 2].tolist() == [2, 2]
+    distribution, _, _ = model(batch.observations, batch.state, batch.resets)
+    torch.testing.assert_close(distribution.log_prob(batch.actions), batch.log_probs)
+
+    values, returns, advantages = (
+        in_time(part)[:, 2] for part in (batch.values, batch.returns, batch.advantages)
+    )
+    assert torch.equal(returns[5:7], values[5:7]), "the critic learns nothing from them"
+    deltas = 1 + 0.9 * values[1:] - values[:-1]
+    assert advantages[4] == pytest.approx(float(deltas[4]), abs=1e-5)
+    assert advantages[5] == pytest.approx(float(deltas[5] + 0.9 * 0.95 * advantages[6]), abs=1e-5)
+    assert advantages[6] == pytest.approx(float(deltas[6] + 0.9 * 0.95 * advantages[7]), abs=1e-5)
+    assert returns[4] == pytest.approx(float(1 + 0.9 * values[5]), abs=1e-5)
 
 
 def test_minibatches_deal_out_every_sequence_once_with_its_state():

@@ -220,8 +220,8 @@ def _means_at_a_time(config: dict[str, Any]) -> Iterator[str]:
         yield f"rewards times {config['reward_scale']:g}"
     if config.get("retry_fraction"):
         yield "retries"
-    if config.get("retry_fraction") and config.get("retry_actions"):
-        yield "random actions before retries"
+    if config.get("retry_fraction") and config.get("retry_noise"):
+        yield "random actions in retries"
     if config.get("average_share"):
         yield "averaged weights"
     if min(config.get("entropy_coef") or 0, config.get("entropy_coef_final") or 0) < 0:

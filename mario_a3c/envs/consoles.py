@@ -66,10 +66,6 @@ class Consoles:
     def begin_at(self, game: int, start: Start) -> None:
         """Begin an episode on one console from somewhere along a recorded way."""
         self._episode[game] += 1
-        self.load(game, start)
-
-    def load(self, game: int, start: Start) -> None:
-        """Put one console where a recorded way had come to, in the same episode."""
         self.engine.load(game, start.state)
         self.picture[game] = start.stack[-1]
         if self._log is not None:

@@ -68,10 +68,6 @@ class Endings:
         self.length[games] = 0
         self._repeats[games] = 0
 
-    def inside(self, ram: fields.Ram) -> NDArray[np.bool_]:
-        """Return ``bool [B]``: which games are still in the stage that is played."""
-        return fields.in_stage(ram, *self._target)
-
     def reasons(
         self,
         actions: NDArray[Any],
@@ -99,7 +95,7 @@ class Endings:
             reason[self._repeats >= limits.max_actions] = EndReason.REPEATED
         if limits.stall_limit:
             reason[idle >= limits.stall_limit] = EndReason.STALLED
-        inside = self.inside(ram)
+        inside = fields.in_stage(ram, *self._target)
         reason[~inside] = EndReason.LEFT_STAGE
         if over.any():
             goal = fields.flag_or_axe(ram)

@@ -31,7 +31,7 @@ def prepare_training(env: MarioVectorEnv, config: RunConfig) -> None:
     A share of the episodes begins before failures or along the found ways of the stage, and only
     the ground of those ways may count.
     """
-    env.set_retries(config.retry_fraction, config.retry_actions)
+    env.set_retries(config.retry_fraction, config.retry_noise)
     if config.ground_of_ways:
         engine = _one_console(config)
         env.set_ground(ground_along(engine, found_ways(config)))

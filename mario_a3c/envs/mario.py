@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.consoles import Consoles, FrameListener
+from mario_a3c.envs.disturbance import Disturbance
 from mario_a3c.envs.endings import (
     MAX_ACTIONS,
     STALL_LIMIT,
@@ -28,9 +29,12 @@ from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.noops import Completions, GradualNoops
 from mario_a3c.envs.observation import show_buttons
 from mario_a3c.envs.progress import Progress
-from mario_a3c.envs.retries import Retries
+from mario_a3c.envs.retries import Moment, Retries
 from mario_a3c.envs.rewards import RewardWeights
 from mario_a3c.envs.starts import Start
+
+NOISY = 0.5
+"""Share of the retries that are disturbed, if any are."""
 
 
 class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
@@ -47,7 +51,9 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
 
     ``infos`` of `step` holds arrays ``[B]``. For a game that has begun again, ``x``, ``max_x``
     (furthest x), ``time`` and ``score`` are those of the new episode; ``completed`` and
-    ``frames`` (emulator frames run) always belong to the decision just made. When a game has
+    ``frames`` (emulator frames run) always belong to the decision just made. Where episodes are
+    disturbed (`set_retries`), ``taken`` are the actions that were taken, and ``random`` (bool)
+    tells which of them were not the agent's. When a game has
     ended there are also, in Gymnasium's SAME_STEP layout:
 
     - ``final_obs``: object ``[B]``, the last observation of an ended game, else None
@@ -145,7 +151,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._start_fraction = 0.0
         self._retries: Retries | None = None
         self._retry_fraction = 0.0
-        self._retry_actions = 0
+        self._disturbance: Disturbance | None = None
 
         self._generators = [np.random.default_rng() for _ in range(num_envs)]
         self._skip = np.full(num_envs, frame_skip, dtype=np.int32)
@@ -187,21 +193,23 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         """
         self._progress.counted = counted
 
-    def set_retries(self, fraction: float, random_actions: int = 0) -> None:
+    def set_retries(self, fraction: float, noise: float = 0.0) -> None:
         """Begin some of the coming episodes shortly before a recent failure; see `Retries`.
 
         Args:
             fraction: the probability that an episode begins like that, from 0 to 1.
-            random_actions: 0 to this many random actions come first, which are no decisions of the
-                episode, so that a decided agent does not only see the same failure again. Where
-                they would end the game, there are none.
+            noise: how likely at each decision before that failure, in every second of these
+                episodes, a random action begins that is taken instead of the agent's; see
+                `Disturbance`. What becomes of such an episode changes nothing of what is retried.
         """
-        if not 0.0 <= fraction <= 1.0:
-            raise ValueError(f"fraction must be from 0 to 1, not {fraction}.")
-        _check_at_least(0, random_actions=random_actions)
+        for name, value in (("fraction", fraction), ("noise", noise)):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} must be from 0 to 1, not {value}.")
         self._retry_fraction = fraction
-        self._retry_actions = random_actions
         self._retries = Retries(self.num_envs) if fraction else None
+        self._disturbance = (
+            Disturbance(self.num_envs, len(self._bytes), noise) if fraction and noise else None
+        )
 
     def reset(
         self,
@@ -249,6 +257,10 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         if self._stack is None:
             raise ResetNeeded("Call reset before step.")
         actions = np.asarray(actions)
+        infos: dict[str, Any] = {}
+        if self._disturbance is not None:
+            actions, infos["random"] = self._disturbance.disturb(actions, self._generators)
+            infos["taken"] = actions
         pressed = self._bytes[actions]
         frames, over = self._consoles.hold(pressed, self._skip)
         stack = np.empty_like(self._stack)
@@ -265,7 +277,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         self._return += reward
         ended = reason != EndReason.NONE
         terminated = np.isin(reason, self._terminating)
-        infos: dict[str, Any] = {"completed": completed, "frames": frames}
+        infos.update(completed=completed, frames=frames)
         if self._retries is not None:
             self._remember(self._retries, reason, stack)
         if ended.any():
@@ -287,11 +299,15 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         """Start a new episode in some games and write its observation into their stacks."""
         self._return[games] = 0.0
         self._endings.begin(games)
-        starts = {game: self._draw_start(game) for game in games.tolist()}
-        for game, (start, random_actions) in starts.items():
+        for game in games.tolist():
+            retry = self._draw_retry(game)
+            start = self._draw_start(game) if retry is None else retry.start
             self._began_elsewhere[game] = start is not None
             if start is not None:
-                self._begin_at(game, start, random_actions, stack)
+                self._begin_at(game, start, stack)
+            if self._disturbance is not None:
+                noisy = retry is not None and self._generators[game].random() < NOISY
+                self._disturbance.begin(game, retry.left if retry is not None and noisy else 0)
         games = games[~self._began_elsewhere[games]]
         if len(games):
             indices = games.tolist()
@@ -304,55 +320,33 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             stack[games] = pictures[:, None]
             self._progress.begin(games, self.engine.ram)
 
-    def _draw_start(self, game: int) -> tuple[Start | None, int]:
-        """Return where an episode begins, or None for the start of the stage.
-
-        The number is that of the random actions that come first.
-        """
-        generator = self._generators[game]
-        retries, starts = self._retry_fraction, self._start_fraction
+    def _draw_retry(self, game: int) -> Moment | None:
+        """Return the moment before a failure that an episode begins at, if it does."""
+        if self._retries is None:
+            return None
+        share = self._retry_fraction
         if self.gradual_noops is not None:
-            retries *= self.gradual_noops.mastery
-            starts *= 1 - self.gradual_noops.mastery
-        if self._retries is not None:
-            self._retries.begin(game)
-            if self._retries.starts and generator.random() < retries:
-                start = self._retries.draw(generator)
-                most = self._retry_actions
-                return start, int(generator.integers(most + 1)) if most else 0
-        if starts and generator.random() < starts:
-            return self._starts[int(generator.integers(len(self._starts)))], 0
-        return None, 0
+            share *= self.gradual_noops.mastery
+        self._retries.begin(game)
+        generator = self._generators[game]
+        if self._retries.kept and generator.random() < share:
+            return self._retries.draw(game, generator)
+        return None
 
-    def _begin_at(
-        self, game: int, start: Start, random_actions: int, stack: NDArray[np.uint8]
-    ) -> None:
+    def _draw_start(self, game: int) -> Start | None:
+        """Return where else an episode begins, or None for the start of the stage."""
+        generator, share = self._generators[game], self._start_fraction
+        if self.gradual_noops is not None:
+            share *= 1 - self.gradual_noops.mastery
+        if share and generator.random() < share:
+            return self._starts[int(generator.integers(len(self._starts)))]
+        return None
+
+    def _begin_at(self, game: int, start: Start, stack: NDArray[np.uint8]) -> None:
         self._consoles.begin_at(game, start)
         stack[game] = start.stack
-        if random_actions and not self._act_at_random(game, random_actions, stack):
-            self._consoles.load(game, start)
-            stack[game] = start.stack
         only = np.array([game], dtype=np.intp)
         self._progress.begin(only, self.engine.ram, start.furthest)
-
-    def _act_at_random(self, game: int, count: int, stack: NDArray[np.uint8]) -> bool:
-        """Press so many random actions in one game; return whether it goes on after them.
-
-        A listener is shown their frames too, as the beginning of the episode.
-        """
-        pressed = np.zeros(self.num_envs, dtype=np.uint8)
-        frames = np.zeros_like(self._skip)
-        frames[game] = self._skip[game]
-        for action in self._generators[game].integers(len(self._bytes), size=count):
-            pressed[game] = self._bytes[action]
-            _, over = self._consoles.hold(pressed, frames)
-            if over[game] or not self._endings.inside(self.engine.ram)[game]:
-                return False
-            stack[game, :-1] = stack[game, 1:].copy()
-            stack[game, -1] = self._consoles.picture[game]
-            if self._display_buttons:
-                show_buttons(stack[game : game + 1, -1], pressed[game : game + 1])
-        return True
 
     def _remember(
         self, retries: Retries, reason: NDArray[np.int8], stack: NDArray[np.uint8]
@@ -366,8 +360,12 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
                     furthest = self._progress.furthest[game].copy()
                     moment = Start(state, stack[game].copy(), furthest, pressed)
                     retries.remember(game, length, moment)
-            elif why != EndReason.COMPLETED:
-                retries.fail(game, length, self._generators[game])
+            elif self._disturbance is not None and self._disturbance.begun[game]:
+                continue  # it tells nothing of what the agent does by itself
+            elif why == EndReason.COMPLETED:
+                retries.succeed(game)
+            else:
+                retries.fail(game, length)
 
     def _random_noops(self, game: int) -> int:
         generator = self._generators[game]

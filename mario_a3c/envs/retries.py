@@ -4,11 +4,16 @@ A policy that dies at one place in two spends most of its time on the way there.
 episodes a few decisions before recent failures lets it practise what it cannot do yet, and as it
 learns, the places move on with it. It is a restart distribution in the sense of Kakade and Langford
 2002, drawn from the agent's own episodes; no way through the stage has to be known.
+
+A failure is kept until an episode that begins before it gets past it. What fails there once more
+is not kept as another one: of such failures each would lie nearer to the end than the one before,
+until all that is left is past help.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,23 +25,53 @@ MEMORY = 6
 """Moments that are remembered of each game, the last ones."""
 LEAST = 6
 """Decisions that must lie between a moment and the failure: nearer ones may be past help."""
+PAST = 8
+"""Decisions beyond a failure after which an episode that began before it has got past it."""
 KEPT = 256
-"""Moments before failures that are kept, the newest."""
+"""Failures that are kept, the newest."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment before a failure, and the decisions that were left then."""
+
+    start: Start
+    left: int
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """The moments before a failure, the earliest first."""
+
+    moments: tuple[Moment, ...]
 
 
 class Retries:
-    """Remembers moments of running games and keeps one of those that preceded a failure."""
+    """Remembers moments of running games and keeps those that preceded a failure.
+
+    Attributes:
+        kept: the failures that nothing got past yet, the newest last.
+    """
 
     def __init__(self, num_games: int) -> None:
         """Begin with no failures."""
         self._moments: list[deque[tuple[int, Start]]] = [
             deque(maxlen=MEMORY) for _ in range(num_games)
         ]
-        self.starts: deque[Start] = deque(maxlen=KEPT)
+        self._begun: list[tuple[Failure, int] | None] = [None] * num_games
+        self.kept: deque[Failure] = deque(maxlen=KEPT)
 
     def begin(self, game: int) -> None:
         """Forget the moments of a game that begins anew."""
         self._moments[game].clear()
+        self._begun[game] = None
+
+    def draw(self, game: int, generator: np.random.Generator) -> Moment:
+        """Return where a game begins: any moment of any failure that is kept."""
+        failure = self.kept[int(generator.integers(len(self.kept)))]
+        moment = failure.moments[int(generator.integers(len(failure.moments)))]
+        self._begun[game] = failure, moment.left
+        return moment
 
     def due(self, length: int) -> bool:
         """Return whether a game that is ``length`` decisions old should be remembered now."""
@@ -46,18 +81,22 @@ class Retries:
         """Remember a moment of a game at which it was ``length`` decisions old."""
         self._moments[game].append((length, moment))
 
-    def fail(self, game: int, length: int, generator: np.random.Generator) -> None:
-        """Keep a random moment of a game that has failed after ``length`` decisions.
+    def succeed(self, game: int) -> None:
+        """Drop the failure before which a game began: it has come to its end."""
+        begun = self._begun[game]
+        if begun is not None and begun[0] in self.kept:
+            self.kept.remove(begun[0])
 
-        Args:
-            game: its index.
-            length: decisions that it lasted.
-            generator: draws the moment.
+    def fail(self, game: int, length: int) -> None:
+        """Keep the failure of a game after ``length`` decisions, unless it began before that one.
+
+        If it began before another one, that is dropped: the game got past it.
         """
-        early = [moment for at, moment in self._moments[game] if length - at >= LEAST]
-        if early:
-            self.starts.append(early[int(generator.integers(len(early)))])
-
-    def draw(self, generator: np.random.Generator) -> Start:
-        """Return one of the kept moments, each equally likely."""
-        return self.starts[int(generator.integers(len(self.starts)))]
+        begun = self._begun[game]
+        if begun is not None and length <= begun[1] + PAST:
+            return
+        self.succeed(game)
+        early = [Moment(start, length - at) for at, start in self._moments[game]]
+        moments = tuple(moment for moment in early if moment.left >= LEAST)
+        if moments:
+            self.kept.append(Failure(moments))

@@ -40,6 +40,16 @@ def clipped_surrogate(
     return -torch.minimum(ratio * advantages, clipped * advantages)
 
 
+def gain_from_random(log_probs: Tensor, advantages: Tensor) -> Tensor:
+    """Return ``-log pi(a|s) max(A, 0)`` per sample, for actions that the policy did not choose.
+
+    Where more came of such an action than was expected it is made likelier, however unlikely it
+    was; that it was no good says nothing of the policy. It is the policy's part of self-imitation
+    (Oh et al. 2018, arXiv:1806.05635, equation 2).
+    """
+    return -log_probs * advantages.clamp(min=0)
+
+
 def divergence(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
     """Estimate the mean Kullback-Leibler divergence of a policy from the one that acted, in nats.
 

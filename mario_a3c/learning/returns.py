@@ -14,6 +14,7 @@ def generalized_advantages(
     truncated: Tensor,
     gamma: float,
     gae_lambda: float,
+    cut: Tensor | None = None,
 ) -> Tensor:
     """Estimate advantages by GAE (Schulman et al. 2015, arXiv:1506.02438, equation 16).
 
@@ -34,11 +35,14 @@ def generalized_advantages(
         truncated: ``bool [T, B]``, the step was the last before a time limit.
         gamma: discount.
         gae_lambda: weight of longer estimates.
+        cut: ``bool [T, B]``, steps after which the critic alone is believed, because what was done
+            then was not the policy's choice.
 
     Returns:
         ``[T, B]`` advantages.
     """
-    going_on = (~(terminated | truncated)).to(rewards.dtype)
+    ended = terminated | truncated
+    going_on = (~(ended if cut is None else ended | cut)).to(rewards.dtype)
     deltas = rewards + gamma * next_values * (~terminated).to(rewards.dtype) - values
     advantages = torch.empty_like(rewards)
     carried = torch.zeros_like(rewards[0])

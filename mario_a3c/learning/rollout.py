@@ -47,6 +47,7 @@ class Batch:
         returns: ``[L, N]``, what the values should have been.
         values: ``[L, N]``, what they were when the actions were chosen.
         resets: ``bool [L, N]``, true where a step begins a new episode.
+        random: ``bool [L, N]``, true where the action was not the policy's, but drawn by the task.
         state: recurrent state before the first step, each ``[N, ...]``.
     """
 
@@ -57,6 +58,7 @@ class Batch:
     returns: Tensor
     values: Tensor
     resets: Tensor
+    random: Tensor
     state: State
 
     def minibatches(self, count: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -79,6 +81,7 @@ class Batch:
                 self.returns[:, chosen],
                 self.values[:, chosen],
                 self.resets[:, chosen],
+                self.random[:, chosen],
                 tuple(part[chosen] for part in self.state),
             )
 
@@ -134,8 +137,8 @@ class RolloutCollector:
         self._log_probs, self._values, self._next_values, self._rewards = (
             torch.zeros((steps, games), device=device) for _ in range(4)
         )
-        self._terminated, self._truncated, self._resets = (
-            torch.zeros((steps, games), dtype=torch.bool, device=device) for _ in range(3)
+        self._terminated, self._truncated, self._resets, self._random = (
+            torch.zeros((steps, games), dtype=torch.bool, device=device) for _ in range(4)
         )
         first, _ = env.reset()
         self._observation = torch.from_numpy(first)
@@ -174,13 +177,17 @@ class RolloutCollector:
                 raise NotFiniteError("the value that the network computes is not finite")
             actions = distribution.sample()
             self._actions[t], self._values[t] = actions, values
-            self._log_probs[t] = distribution.log_prob(actions)
-            self._step(t, actions.cpu().numpy(), episodes)
+            infos = self._step(t, actions.cpu().numpy(), episodes)
+            self._random[t] = False
+            if "random" in infos:
+                self._actions[t] = torch.from_numpy(infos["taken"])
+                self._random[t] = torch.from_numpy(infos["random"])
+            self._log_probs[t] = distribution.log_prob(self._actions[t])
         self._bootstrap()
         return states, episodes
 
-    def _step(self, t: int, actions: np.ndarray, episodes: list[Episode]) -> None:
-        """Step the games and note what came of it."""
+    def _step(self, t: int, actions: np.ndarray, episodes: list[Episode]) -> dict[str, Any]:
+        """Step the games, note what came of it and return what the task told."""
         observation, rewards, terminated, truncated, infos = self.env.step(actions)
         self._observation = torch.from_numpy(observation)
         self._rewards[t] = torch.from_numpy(rewards)
@@ -190,13 +197,13 @@ class RolloutCollector:
         self.frames += int(infos["frames"].sum()) if "frames" in infos else len(rewards)
         ended = terminated | truncated
         self._begins = torch.from_numpy(ended).to(self.device)
-        if not ended.any():
-            return
-        if truncated.any():
-            self._value_truncated(t, truncated, infos["final_obs"])
-        keep = (~self._begins).unsqueeze(1)
-        self._state = tuple(part * keep for part in self._state)
-        episodes.extend(finished_episodes(infos, ended))
+        if ended.any():
+            if truncated.any():
+                self._value_truncated(t, truncated, infos["final_obs"])
+            keep = (~self._begins).unsqueeze(1)
+            self._state = tuple(part * keep for part in self._state)
+            episodes.extend(finished_episodes(infos, ended))
+        return infos
 
     def _value_truncated(self, t: int, truncated: np.ndarray, final: np.ndarray) -> None:
         """Value the observations at which episodes were cut short, for the bootstrap."""
@@ -225,17 +232,26 @@ class RolloutCollector:
             self._truncated,
             gamma,
             gae_lambda,
+            self._before_random(),
         )
+        # What came of random actions says nothing of what the policy's are worth.
+        returns = torch.where(self._random, self._values, advantages + self._values)
         return Batch(
             self._observations.flatten(1, 2),
             self._cut(self._actions),
             self._cut(self._log_probs),
             self._cut(advantages),
-            self._cut(advantages + self._values),
+            self._cut(returns),
             self._cut(self._values),
             self._cut(self._resets),
+            self._cut(self._random),
             tuple(torch.cat(parts) for parts in zip(*states, strict=True)),
         )
+
+    def _before_random(self) -> Tensor:
+        """Return ``bool [T, B]``, which steps of the policy were followed by a random one."""
+        following = torch.cat([self._random[1:], torch.zeros_like(self._random[:1])])
+        return following & ~self._random
 
     def _cut(self, steps: Tensor) -> Tensor:
         """Cut ``[T, B, ...]`` into ``[L, (T / L) B, ...]``: the pieces side by side."""

@@ -17,6 +17,7 @@ from mario_a3c.learning.loss import (
     a3c_loss,
     clipped_surrogate,
     divergence,
+    gain_from_random,
     imitation_loss,
     policy_gradient,
 )
@@ -140,6 +141,7 @@ class Learner:
             policy = clipped_surrogate(
                 log_probs, batch.log_probs, batch.advantages, config.clip_range
             )
+        policy = torch.where(batch.random, gain_from_random(log_probs, batch.advantages), policy)
         losses = a3c_loss(
             policy,
             values[:, own],
