@@ -94,8 +94,9 @@ class RunConfig:
     """Share of the training episodes that begin shortly before a recent failure of the agent; with
     --gradual-noops so often only once those without no-op frames finish."""
     retry_noise: float = 0.0
-    """How likely, at each decision before the failure in every second of these, a random action
-    begins that is held for up to 8; it is learned from where more came of it than was expected."""
+    """In every second of these: the chance, at each decision up to where it failed, that a random
+    action begins, which is held for 1 to 8 decisions. It is learned where it did better than
+    expected."""
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
     start_from: float = 0.0
@@ -148,8 +149,8 @@ class RunConfig:
     anneal_steps: float = 0.0
     """Agent steps in which the final values are approached; 0 for the length of the run."""
     anneal_by_completion: bool = False
-    """Be as near to the final values as the share of episodes of Mario that finish, where that is
-    nearer than the steps are; it follows each worker's own episodes."""
+    """Approach the final values by the share of a worker's episodes from the start of the stage
+    that finish, every number of no-op frames alike, where that is further than --anneal-steps."""
     value_loss_coef: float = 0.5
     """Weight of the squared error of the critic."""
     max_grad_norm: float = 0.5

@@ -13,6 +13,7 @@ from torch.distributions import Categorical
 from mario_a3c.learning.imitation import Imitated, Imitation
 from mario_a3c.learning.loss import a3c_loss, clipped_surrogate, gain_from_random, imitation_loss
 from mario_a3c.learning.model import ActorCritic
+from mario_a3c.learning.returns import normalized
 from mario_a3c.learning.rollout import Batch
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.learner import Learner
@@ -162,20 +163,36 @@ def test_from_a_random_action_only_a_gain_is_learned_however_unlikely_it_was():
     torch.testing.assert_close(log_probs.grad, torch.tensor([-2.0, 0.0, -1.0]))
 
 
-def test_the_learner_takes_the_gain_of_random_actions_only():
+def test_the_learner_takes_the_gain_of_random_actions_only_and_without_a_limit():
     learner = make_learner(epochs=2)
     batch = collected(learner)
-    other = gradient_of(learner, batch)
     batch.random = torch.zeros_like(batch.random)
     batch.random[1, 0] = True
+    batch.log_probs[1, 0] -= 200.0  # its probability has changed by more than a float can tell
     batch.advantages[1, 0] = -3.0
     without = gradient_of(learner, batch)
+    assert without.isfinite().all()
     batch.advantages[1, 0] = -30.0
     assert torch.equal(gradient_of(learner, batch), without), "a loss says nothing of the policy"
     batch.advantages[1, 0] = 3.0
     gained = gradient_of(learner, batch)
+    batch.advantages[1, 0] = 6.0
+    torch.testing.assert_close(gradient_of(learner, batch) - without, 2 * (gained - without))
     assert not torch.equal(gained, without)
-    assert not torch.equal(gained, other)
+    assert learner.gradient(batch).divergence == pytest.approx(0, abs=1e-6)
+
+
+def test_random_actions_are_scaled_by_the_policys_own_advantages_and_keep_their_sign():
+    advantages = torch.tensor([[1.0, 3.0], [-9.0, 0.5]])
+    random = torch.tensor([[False, False], [True, True]])
+    deviation = torch.tensor([1.0, 3.0]).std()
+    expected = torch.tensor([[-1.0, 1.0], [-9.0, 0.5]]) / deviation
+    torch.testing.assert_close(normalized(advantages, random), expected)
+    none = torch.zeros_like(random)
+    torch.testing.assert_close(
+        normalized(advantages, none), (advantages - advantages.mean()) / advantages.std()
+    )
+    assert normalized(advantages, ~none).isfinite().all()
 
 
 def test_the_loss_adds_up_policy_critic_and_entropy_with_their_weights():
@@ -224,7 +241,7 @@ def test_final_values_are_approached_with_the_steps_or_the_share_that_finishes(
         anneal_by_completion=by_completion,
     )
     learner.shared.counters[0, STEPS] = steps
-    learner.shared.mastered = torch.tensor([finished], dtype=torch.float64)
+    learner.shared.mastered = torch.tensor([finished, [1.0, 1.0]], dtype=torch.float64)
     assert learner._annealed("learning_rate") == pytest.approx(expected)
 
 

@@ -298,6 +298,15 @@ def test_an_episode_that_goes_nowhere_is_truncated_or_if_asked_terminated_unless
     env.close()
 
 
+@pytest.mark.parametrize("stall_terminates", [False, True])
+def test_a_run_decides_whether_stalling_terminates(stall_terminates):
+    config = RunConfig(engine="nes-py", stall_limit=2, stall_terminates=stall_terminates)
+    env = make_env(config, num_envs=1, seed=1)
+    env.step(same(NOOP, 1))
+    assert env.step(same(NOOP, 1))[2][0] == stall_terminates
+    env.close()
+
+
 def test_other_actions_in_between_reset_the_count_of_equal_ones():
     env = MarioVectorEnv(1, 1, 1, engine="nes-py", noop_max=0, max_actions=3)
     env.reset()

@@ -9,7 +9,7 @@ import torch
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.noops import LEAST_WEIGHT, MASTERY_RATE, SHARE_RATE, GradualNoops
+from mario_a3c.envs.noops import LEAST_WEIGHT, MASTERY_RATE, SHARE_RATE, Completions, GradualNoops
 from mario_a3c.envs.starts import starts_from_trace
 from mario_a3c.learning.flat import FlatParameters
 from mario_a3c.learning.model import ActorCritic
@@ -57,8 +57,9 @@ def test_the_shares_follow_the_newest_episodes():
     assert [noops.mastery, noops.completion] == pytest.approx([1, 0.5], abs=1e-4)
 
 
-def test_a_worker_that_takes_anothers_place_goes_on_with_what_was_mastered():
-    config = RunConfig(gradual_noops=True, num_games=1, device="cpu")
+@pytest.mark.parametrize("gradual", [False, True])
+def test_a_worker_that_takes_anothers_place_goes_on_with_what_was_mastered(gradual):
+    config = RunConfig(gradual_noops=gradual, num_games=1, device="cpu")
     spec = ModelSpec(observation_shape=(4, 84, 84), num_actions=7)
     weights = FlatParameters(ActorCritic(spec)).values
     shared = Shared.begin(
@@ -66,17 +67,17 @@ def test_a_worker_that_takes_anothers_place_goes_on_with_what_was_mastered():
     )
     shared.mastered[0, 0] = 0.5
 
-    def begin() -> GradualNoops:
+    def begin() -> Completions:
         learner = Learner(config, spec, MemoryLink(config, shared, 0), torch.device("cpu"), 1)
         games = mario_games(begin_to_play(learner, 1).env)
         assert games is not None
-        assert games.gradual_noops is not None
-        return games.gradual_noops
+        assert (games.gradual_noops is games.completions) is gradual
+        return games.completions
 
     first = begin()
-    assert first.mastery == 0.5
+    assert first.shares[0] == 0.5
     first.record(0, True)
-    assert begin().mastery == shared.mastered[0, 0] == 0.5 + MASTERY_RATE / 2
+    assert begin().shares[0] == shared.mastered[0, 0] == 0.5 + MASTERY_RATE / 2
 
 
 def test_what_finishes_is_counted_without_the_curriculum_too():

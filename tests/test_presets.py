@@ -8,7 +8,7 @@ import torch
 from mario_a3c.cli import parse
 from mario_a3c.config import ConfigError, RunConfig
 from mario_a3c.envs.traces import Trace
-from mario_a3c.presets import presets
+from mario_a3c.presets import presets, settings_for
 from tests.alone import task_config, train_alone
 
 
@@ -90,6 +90,17 @@ def test_what_a_stage_has_of_its_own_goes_for_presets_of_mario(name):
     assert config.learning_rate == presets()[name]["learning_rate"]
     other = parse(["--world", "8", "--stage", "3", "--preset", name])
     assert (other.action_type, other.ground_of_ways) == ("simple", False)
+
+
+def test_a_stages_own_settings_are_stronger_than_those_of_a_preset(monkeypatch):
+    tables = {
+        "mario": {"gamma": 0.5},
+        "other": {"base": "mario", "gamma": 0.6, "epochs": 2},
+        "mario-1-2": {"base": "mario", "gamma": 0.7},
+    }
+    monkeypatch.setattr("mario_a3c.presets._tables", lambda: tables)
+    config = RunConfig(world=1, stage=2, preset="other")
+    assert settings_for(config) == ("other", {"gamma": 0.7, "epochs": 2})
 
 
 def test_what_a_stage_has_of_its_own_does_not_go_for_the_textbooks_preset():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import prepare_training
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.retries import LEAST, MEMORY, PAST, Retries
+from mario_a3c.envs.retries import KEPT, LEAST, MEMORY, PAST, Failure, Moment, Retries
 from mario_a3c.envs.starts import Start
+from tests.mario import decisions, needs_native, recorded
 
 RIGHT_RUNNING = 3
 
@@ -18,12 +20,19 @@ def moment(name: bytes) -> Start:
     return Start(name, np.zeros((4, 84, 84), np.uint8), np.zeros(128, np.int32), b"")
 
 
-def failed(retries: Retries, length: int, every: int = 8) -> None:
+def ground(x: int, area: int = 3) -> NDArray[np.int32]:
+    """Return how far a game came that went to x in one map, and nowhere else."""
+    furthest = np.full(128, -1, np.int32)
+    furthest[area] = x
+    return furthest
+
+
+def failed(retries: Retries, length: int, every: int = 8, x: int = 500) -> None:
     """Let game 0 begin at the start of the stage and fail after so many decisions."""
     retries.begin(0)
     for at in range(every, length, every):
         retries.remember(0, at, moment(b"%d" % at))
-    retries.fail(0, length)
+    retries.fail(0, length, ground(x))
 
 
 def test_a_failure_keeps_the_last_moments_that_lie_some_decisions_before_it() -> None:
@@ -44,36 +53,45 @@ def test_episodes_begin_at_any_moment_of_any_failure() -> None:
     assert drawn == {id(moment) for failure in retries.kept for moment in failure.moments}
 
 
+def test_the_newest_failures_are_kept() -> None:
+    retries = Retries(1)
+    for x in range(KEPT + 5):
+        failed(retries, 30, x=x)
+    assert [int(failure.furthest[3]) for failure in retries.kept] == list(range(5, KEPT + 5))
+
+
 def test_a_failure_right_after_the_beginning_keeps_nothing() -> None:
     retries = Retries(1)
     retries.remember(0, 8, moment(b"8"))
     retries.begin(0)
-    retries.fail(0, 3)
+    retries.fail(0, 3, ground(50))
     assert not retries.kept
 
 
 def test_a_failure_stays_as_it_is_until_an_episode_gets_past_it() -> None:
     """Otherwise each retry that fails would leave a start even nearer to the end."""
     retries = Retries(1)
-    failed(retries, 40)
+    failed(retries, 40, x=500)
     [failure] = retries.kept
-    for beyond in (-1, 0, PAST):
+    for x, length in ((480, 10), (500, 250), (500 + PAST, 60)):  # one of them stood still for long
         retries.begin(0)
-        left = retries.draw(0, np.random.default_rng(1)).left
+        retries.draw(0, np.random.default_rng(1))
         retries.remember(0, 1, moment(b"nearer"))
-        retries.fail(0, left + beyond)
+        retries.fail(0, length, ground(x))
         assert list(retries.kept) == [failure]
-    retries.begin(0)
-    left = retries.draw(0, np.random.default_rng(1)).left
-    retries.remember(0, left, moment(b"further"))
-    retries.fail(0, left + PAST + 1)
-    [other] = retries.kept
-    assert [moment.start.state for moment in other.moments] == [b"further"]
-    retries.begin(0)
-    retries.draw(0, np.random.default_rng(1))
-    retries.succeed(0)
-    assert not retries.kept
-    retries.succeed(0)  # another game may have got past it meanwhile
+    for further in (ground(500 + PAST + 1), np.maximum(ground(500), ground(90, area=7))):
+        retries.begin(0)
+        retries.draw(0, np.random.default_rng(1))
+        retries.remember(0, 30, moment(b"further"))
+        retries.fail(0, 60, further)
+        [other] = retries.kept
+        assert [moment.start.state for moment in other.moments] == [b"further"]
+        retries.begin(0)
+        retries.draw(0, np.random.default_rng(1))
+        retries.succeed(0)
+        assert not retries.kept
+        retries.succeed(0)  # another game may have got past it meanwhile
+        failed(retries, 40, x=500)
 
 
 def test_who_begins_at_the_start_of_the_stage_gets_past_nothing() -> None:
@@ -123,6 +141,43 @@ def test_disturbed_retries_take_random_actions_up_to_the_failure_and_leave_no_re
             pressed = infos["final_info"]["buttons"][game][-1]
             assert pressed == env._bytes[infos["taken"][game]]
     assert 0.3 < disturbed / drawn < 0.7, "every second one, once there are any"
+    env.close()
+
+
+def test_a_retry_is_disturbed_for_as_long_as_it_lay_before_the_failure() -> None:
+    env = MarioVectorEnv(4, 1, 1, noop_max=0)
+    env.set_retries(1.0, noise=0.3)
+    disturbance, retries = env._disturbance, env._retries
+    assert disturbance is not None
+    assert retries is not None
+    env.reset(seed=1)
+    seen: set[int] = set()
+    for _ in range(300):
+        *_, infos = env.step(np.full(4, RIGHT_RUNNING))
+        left = {moment.left for failure in retries.kept for moment in failure.moments}
+        for game in np.flatnonzero(infos.get("_final_info", np.zeros(4, np.bool_))).tolist():
+            assert disturbance._left[game] in (left if disturbance.begun[game] else {0})
+            seen.add(int(disturbance._left[game]))
+    assert len(seen) > 2, "more than one distance, and none"
+    env.close()
+
+
+@needs_native
+def test_an_episode_that_finishes_gets_past_what_it_began_before() -> None:
+    trace = recorded("1-1")
+    env = MarioVectorEnv(1, 1, 1, action_set="complex", noop_max=0)
+    env.set_retries(1.0)
+    env.reset(seed=1)
+    assert env._retries is not None
+    start = Start(env.engine.save(0), env.reset()[0][0], np.full(128, -1, np.int32), b"")
+    failure = Failure((Moment(start, 20),), np.zeros(128, np.int32))
+    env._retries.kept.append(failure)
+    env.reset()
+    assert env._began_elsewhere.all()
+    for action in decisions(trace):
+        *_, infos = env.step(np.array([action]))
+    assert infos["final_info"]["completed"][0]
+    assert failure not in env._retries.kept
     env.close()
 
 

@@ -165,6 +165,7 @@ def test_random_actions_are_learned_as_taken_and_do_not_count_for_what_came_befo
 
 def test_minibatches_deal_out_every_sequence_once_with_its_state():
     batch, _ = make_collector(make_model()).collect(0.9, 1.0)
+    batch.random = torch.rand(batch.random.shape) < 0.5
     generator = torch.Generator().manual_seed(1)
     parts = list(batch.minibatches(3, generator))
     assert [part.actions.shape for part in parts] == [(UNROLL, 4)] * 3
@@ -179,7 +180,8 @@ def test_minibatches_deal_out_every_sequence_once_with_its_state():
                 )
             )
             same = dealt[-1]
-            for name in ("actions", "log_probs", "advantages", "returns", "values", "resets"):
+            names = ("actions", "log_probs", "advantages", "returns", "values", "resets", "random")
+            for name in names:
                 whole, some = getattr(batch, name), getattr(part, name)
                 assert torch.equal(whole[:, same], some[:, n]), name
             for whole, some in zip(batch.state, part.state, strict=True):

@@ -351,7 +351,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
     def _remember(
         self, retries: Retries, reason: NDArray[np.int8], stack: NDArray[np.uint8]
     ) -> None:
-        """Keep a moment of each game that has failed, and remember those that go on."""
+        """Remember those that go on, and what each that has ended failed at or got past."""
         lengths = self._endings.length.tolist()
         for game, (why, length) in enumerate(zip(reason.tolist(), lengths, strict=True)):
             if why == EndReason.NONE:
@@ -365,7 +365,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             elif why == EndReason.COMPLETED:
                 retries.succeed(game)
             else:
-                retries.fail(game, length)
+                retries.fail(game, length, self._progress.furthest[game])
 
     def _random_noops(self, game: int) -> int:
         generator = self._generators[game]

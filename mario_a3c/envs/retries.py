@@ -5,9 +5,10 @@ episodes a few decisions before recent failures lets it practise what it cannot 
 learns, the places move on with it. It is a restart distribution in the sense of Kakade and Langford
 2002, drawn from the agent's own episodes; no way through the stage has to be known.
 
-A failure is kept until an episode that begins before it gets past it. What fails there once more
-is not kept as another one: of such failures each would lie nearer to the end than the one before,
-until all that is left is past help.
+A failure is kept, while it is among the newest, until an episode that begins before it gets past
+it: to the end of the stage, or to ground beyond it. What fails there once more is not kept as
+another one: of such failures each would lie nearer to the end than the one before, until all that
+is left is past help.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mario_a3c.envs.starts import Start
 
@@ -25,10 +27,10 @@ MEMORY = 6
 """Moments that are remembered of each game, the last ones."""
 LEAST = 6
 """Decisions that must lie between a moment and the failure: nearer ones may be past help."""
-PAST = 8
-"""Decisions beyond a failure after which an episode that began before it has got past it."""
-KEPT = 256
-"""Failures that are kept, the newest."""
+PAST = 64
+"""Pixels of ground beyond a failure after which an episode that began before it has got past it."""
+KEPT = 64
+"""Failures that are kept, the newest; with all their moments some 13 MB."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,11 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class Failure:
-    """The moments before a failure, the earliest first."""
+    """The moments before a failure, the earliest first, and how far it had come in every map."""
 
     moments: tuple[Moment, ...]
+    furthest: NDArray[np.int32]
+    """``int32 [128]``; see `mario_a3c.envs.progress.Progress`."""
 
 
 class Retries:
@@ -58,7 +62,7 @@ class Retries:
         self._moments: list[deque[tuple[int, Start]]] = [
             deque(maxlen=MEMORY) for _ in range(num_games)
         ]
-        self._begun: list[tuple[Failure, int] | None] = [None] * num_games
+        self._begun: list[Failure | None] = [None] * num_games
         self.kept: deque[Failure] = deque(maxlen=KEPT)
 
     def begin(self, game: int) -> None:
@@ -69,9 +73,8 @@ class Retries:
     def draw(self, game: int, generator: np.random.Generator) -> Moment:
         """Return where a game begins: any moment of any failure that is kept."""
         failure = self.kept[int(generator.integers(len(self.kept)))]
-        moment = failure.moments[int(generator.integers(len(failure.moments)))]
-        self._begun[game] = failure, moment.left
-        return moment
+        self._begun[game] = failure
+        return failure.moments[int(generator.integers(len(failure.moments)))]
 
     def due(self, length: int) -> bool:
         """Return whether a game that is ``length`` decisions old should be remembered now."""
@@ -82,21 +85,26 @@ class Retries:
         self._moments[game].append((length, moment))
 
     def succeed(self, game: int) -> None:
-        """Drop the failure before which a game began: it has come to its end."""
+        """Drop the failure before which a game began: it got past it."""
         begun = self._begun[game]
-        if begun is not None and begun[0] in self.kept:
-            self.kept.remove(begun[0])
+        if begun is not None and begun in self.kept:
+            self.kept.remove(begun)
 
-    def fail(self, game: int, length: int) -> None:
-        """Keep the failure of a game after ``length`` decisions, unless it began before that one.
+    def fail(self, game: int, length: int, furthest: NDArray[np.int32]) -> None:
+        """Keep the failure of a game, unless it began before that one and got no further.
 
         If it began before another one, that is dropped: the game got past it.
+
+        Args:
+            game: its index.
+            length: decisions that it lasted.
+            furthest: ``int32 [128]``, how far it came in every map.
         """
         begun = self._begun[game]
-        if begun is not None and length <= begun[1] + PAST:
+        if begun is not None and (furthest <= begun.furthest + PAST).all():
             return
         self.succeed(game)
         early = [Moment(start, length - at) for at, start in self._moments[game]]
         moments = tuple(moment for moment in early if moment.left >= LEAST)
         if moments:
-            self.kept.append(Failure(moments))
+            self.kept.append(Failure(moments, furthest.copy()))

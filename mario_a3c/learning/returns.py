@@ -52,6 +52,21 @@ def generalized_advantages(
     return advantages
 
 
+def normalized(advantages: Tensor, random: Tensor) -> Tensor:
+    """Return advantages brought to mean 0 and deviation 1 over the policy's own actions.
+
+    Those of random actions, which the policy did not choose, are divided by the same deviation and
+    keep their sign: whether more came of them than was expected.
+
+    Args:
+        advantages: ``[...]``.
+        random: ``bool [...]``, which of them are random actions'.
+    """
+    own = advantages[~random] if random.any() and not random.all() else advantages
+    deviation, mean = torch.std_mean(own)
+    return (advantages - torch.where(random, 0.0, mean)) / (deviation + 1e-8)
+
+
 def explained_variance(predictions: Tensor, targets: Tensor) -> float:
     """Return ``1 - Var(target - prediction) / Var(target)``: 1 is perfect, 0 is a constant guess.
 

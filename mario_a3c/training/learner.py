@@ -23,7 +23,7 @@ from mario_a3c.learning.loss import (
 )
 from mario_a3c.learning.model import ActorCritic, use_precision
 from mario_a3c.learning.normalization import count_samples, quantities
-from mario_a3c.learning.returns import explained_variance
+from mario_a3c.learning.returns import explained_variance, normalized
 from mario_a3c.learning.rollout import Batch
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.training.link import Link
@@ -84,11 +84,11 @@ class Learner:
         """
         config = self.config
         sums: dict[str, list[float]] = defaultdict(list)
-        figures = {"explained_variance": explained_variance(batch.values, batch.returns)}
+        own = ~batch.random
+        figures = {"explained_variance": explained_variance(batch.values[own], batch.returns[own])}
         figures["advantage_deviation"] = float(batch.advantages.std())
         if config.normalize_advantages:
-            deviation, mean = torch.std_mean(batch.advantages)
-            batch.advantages = (batch.advantages - mean) / (deviation + 1e-8)
+            batch.advantages = normalized(batch.advantages, batch.random)
         imitation_coef = self._annealed("imitation_coef") * (1 - mastery)
         imitation = self.imitation if imitation_coef else None
         if imitation is not None:
@@ -135,12 +135,12 @@ class Learner:
         distribution, values, _ = self.model(*inputs)
         own = slice(batch.actions.shape[1])
         log_probs, imitated = distribution.log_prob(actions).tensor_split([own.stop], 1)
+        # Of an action that the policy did not choose it says nothing how its probability changed.
+        chosen = torch.where(batch.random, batch.log_probs, log_probs)
         if config.is_plain_a3c:
-            policy = policy_gradient(log_probs, batch.advantages)
+            policy = policy_gradient(chosen, batch.advantages)
         else:
-            policy = clipped_surrogate(
-                log_probs, batch.log_probs, batch.advantages, config.clip_range
-            )
+            policy = clipped_surrogate(chosen, batch.log_probs, batch.advantages, config.clip_range)
         policy = torch.where(batch.random, gain_from_random(log_probs, batch.advantages), policy)
         losses = a3c_loss(
             policy,
@@ -156,7 +156,7 @@ class Learner:
             losses = losses._replace(imitation=imitation_loss(imitated, ways.counts))
             total = total + imitation_coef * losses.imitation
         total.backward()
-        moved = divergence(log_probs, batch.log_probs)
+        moved = divergence(chosen, batch.log_probs)
         return Losses(*(part.detach() for part in losses))._replace(divergence=moved)
 
     def _push(self, losses: Losses) -> tuple[float, int | None]:
