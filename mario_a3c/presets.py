@@ -42,8 +42,7 @@ def settings_for(config: RunConfig) -> tuple[str, dict[str, Any]]:
     Raises:
         ConfigError: there is no such preset.
     """
-    tables = _tables()
-    known = {name: _resolve(name, tables) for name in tables}
+    known = _tables()
     name = config.preset
     if name == NONE:
         return name, {}
@@ -59,9 +58,9 @@ def settings_for(config: RunConfig) -> tuple[str, dict[str, Any]]:
             f"--preset {name!r} is unknown: choose from {', '.join(sorted(known))} and {NONE}."
             + hint
         )
-    settings = known[name]
-    if config.is_mario and config.task in known and MARIO in _bases(name, tables):
-        settings = {**settings, **_own(config.task, tables)}
+    settings = _resolve(name, known)
+    if config.is_mario and config.task in known and MARIO in _bases(name, known):
+        settings = {**settings, **_own(config.task, known)}
     return name, settings
 
 

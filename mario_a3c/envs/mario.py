@@ -354,14 +354,14 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         """Remember those that go on, and what each that has ended failed at or got past."""
         lengths = self._endings.length.tolist()
         for game, (why, length) in enumerate(zip(reason.tolist(), lengths, strict=True)):
+            if self._disturbance is not None and self._disturbance.begun[game]:
+                continue  # it tells nothing of what the agent does by itself
             if why == EndReason.NONE:
                 if retries.due(length):
                     state, pressed = self.engine.save(game), self._consoles.pressed(game)
                     furthest = self._progress.furthest[game].copy()
                     moment = Start(state, stack[game].copy(), furthest, pressed)
                     retries.remember(game, length, moment)
-            elif self._disturbance is not None and self._disturbance.begun[game]:
-                continue  # it tells nothing of what the agent does by itself
             elif why == EndReason.COMPLETED:
                 retries.succeed(game)
             else:
