@@ -94,9 +94,9 @@ class RunConfig:
     """Share of the training episodes that begin shortly before a recent failure of the agent; with
     --gradual-noops so often only once those without no-op frames finish."""
     retry_noise: float = 0.0
-    """In every second of these: the chance, at each decision up to where it failed, that a random
-    action begins, which is held for 1 to 8 decisions. It is learned where it did better than
-    expected."""
+    """In every second of these, once four did not get past the same failure: the chance, at each
+    decision up to it, that a random action begins, which is held for 1 to 8 decisions. It is
+    learned where it did better than expected."""
     start_fraction: float = 0.0
     """Share of the training episodes that begin somewhere along a found way through the stage."""
     start_from: float = 0.0

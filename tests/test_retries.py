@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.factory import prepare_training
 from mario_a3c.envs.mario import MarioVectorEnv
-from mario_a3c.envs.retries import KEPT, LEAST, MEMORY, PAST, Failure, Moment, Retries
+from mario_a3c.envs.retries import KEPT, LEAST, MEMORY, PAST, STUBBORN, Failure, Moment, Retries
 from mario_a3c.envs.starts import Start
 from tests.mario import decisions, needs_native, recorded
 
@@ -94,6 +94,25 @@ def test_a_failure_stays_as_it_is_until_an_episode_gets_past_it() -> None:
         failed(retries, 40, x=500)
 
 
+def test_a_failure_is_stubborn_once_several_episodes_did_not_get_past_it() -> None:
+    retries = Retries(2)
+    failed(retries, 40, x=500)
+    for _ in range(STUBBORN):
+        retries.draw(0, np.random.default_rng(1))
+        assert not retries.stubborn(0)
+        retries.fail(0, 20, ground(500))
+        retries.begin(0)
+    assert not retries.stubborn(0), "it begins at the start of the stage"
+    retries.draw(0, np.random.default_rng(1))
+    assert retries.stubborn(0)
+    assert not retries.stubborn(1)
+    retries.remember(0, 30, moment(b"further"))
+    retries.fail(0, 60, ground(900))
+    retries.begin(0)
+    retries.draw(0, np.random.default_rng(1))
+    assert not retries.stubborn(0), "it got past the stubborn one, and this is another"
+
+
 def test_who_begins_at_the_start_of_the_stage_gets_past_nothing() -> None:
     retries = Retries(1)
     failed(retries, 40)
@@ -128,7 +147,9 @@ def test_disturbed_retries_take_random_actions_up_to_the_failure_and_leave_no_re
     disturbed, drawn = 0, 0
     for _ in range(400):
         retries = env._disturbance.begun.copy()
-        drawn += int(ended.sum())
+        stubborn = np.array([env._retries.stubborn(game) for game in range(4)])
+        assert not (retries & ~stubborn)[ended].any()
+        drawn += int((ended & stubborn).sum())
         disturbed += int((retries & ended).sum())
         kept = list(env._retries.kept)
         *_, infos = env.step(given)
@@ -140,7 +161,7 @@ def test_disturbed_retries_take_random_actions_up_to_the_failure_and_leave_no_re
         for game in np.flatnonzero(ended & infos["random"]).tolist():
             pressed = infos["final_info"]["buttons"][game][-1]
             assert pressed == env._bytes[infos["taken"][game]]
-    assert 0.3 < disturbed / drawn < 0.7, "every second one, once there are any"
+    assert 0.3 < disturbed / drawn < 0.7, "every second retry of a stubborn failure"
     env.close()
 
 

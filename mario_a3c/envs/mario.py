@@ -34,7 +34,7 @@ from mario_a3c.envs.rewards import RewardWeights
 from mario_a3c.envs.starts import Start
 
 NOISY = 0.5
-"""Share of the retries that are disturbed, if any are."""
+"""Share of the retries of a stubborn failure that are disturbed, if any are."""
 
 
 class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
@@ -198,9 +198,10 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
 
         Args:
             fraction: the probability that an episode begins like that, from 0 to 1.
-            noise: how likely at each decision before that failure, in every second of these
-                episodes, a random action begins that is taken instead of the agent's; see
-                `Disturbance`. What becomes of such an episode changes nothing of what is retried.
+            noise: how likely at each decision before that failure a random action begins that is
+                taken instead of the agent's (`Disturbance`), in every second of these episodes once
+                `STUBBORN` of them did not get past it. What becomes of such an episode changes
+                nothing of what is retried.
         """
         for name, value in (("fraction", fraction), ("noise", noise)):
             if not 0.0 <= value <= 1.0:
@@ -306,8 +307,7 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
             if start is not None:
                 self._begin_at(game, start, stack)
             if self._disturbance is not None:
-                noisy = retry is not None and self._generators[game].random() < NOISY
-                self._disturbance.begin(game, retry.left if retry is not None and noisy else 0)
+                self._disturbance.begin(game, self._disturbed_decisions(game, retry))
         games = games[~self._began_elsewhere[games]]
         if len(games):
             indices = games.tolist()
@@ -332,6 +332,12 @@ class MarioVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any
         if self._retries.kept and generator.random() < share:
             return self._retries.draw(game, generator)
         return None
+
+    def _disturbed_decisions(self, game: int, retry: Moment | None) -> int:
+        """Return how many decisions are disturbed: some retries of a stubborn failure, up to it."""
+        if retry is None or self._retries is None or not self._retries.stubborn(game):
+            return 0
+        return retry.left if self._generators[game].random() < NOISY else 0
 
     def _draw_start(self, game: int) -> Start | None:
         """Return where else an episode begins, or None for the start of the stage."""

@@ -31,6 +31,8 @@ PAST = 64
 """Pixels of ground beyond a failure after which an episode that began before it has got past it."""
 KEPT = 64
 """Failures that are kept, the newest; with all their moments some 13 MB."""
+STUBBORN = 4
+"""Episodes that began before a failure and did not get past it, after which it is stubborn."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,15 @@ class Moment:
     left: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Failure:
     """The moments before a failure, the earliest first, and how far it had come in every map."""
 
     moments: tuple[Moment, ...]
     furthest: NDArray[np.int32]
     """``int32 [128]``; see `mario_a3c.envs.progress.Progress`."""
+    again: int = 0
+    """Episodes that began before it and got no further."""
 
 
 class Retries:
@@ -76,6 +80,11 @@ class Retries:
         self._begun[game] = failure
         return failure.moments[int(generator.integers(len(failure.moments)))]
 
+    def stubborn(self, game: int) -> bool:
+        """Return whether a game began before a failure that several others did not get past."""
+        begun = self._begun[game]
+        return begun is not None and begun.again >= STUBBORN
+
     def due(self, length: int) -> bool:
         """Return whether a game that is ``length`` decisions old should be remembered now."""
         return length % EVERY == 0
@@ -102,6 +111,7 @@ class Retries:
         """
         begun = self._begun[game]
         if begun is not None and (furthest <= begun.furthest + PAST).all():
+            begun.again += 1
             return
         self.succeed(game)
         early = [Moment(start, length - at) for at, start in self._moments[game]]
