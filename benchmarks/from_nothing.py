@@ -13,8 +13,6 @@ those of the project play for docs/results.md. ``--page`` renews the table there
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterable
@@ -25,9 +23,9 @@ import torch
 
 from mario_a3c.benchmark.mario import EPISODES, measure_mario
 from mario_a3c.checkpoint import CheckpointError
-from mario_a3c.files import write_atomically
 from mario_a3c.stages import STAGES_PER_WORLD, WORLDS
-from mario_a3c.tables import markdown_table, renew_table
+from mario_a3c.tables import markdown_table, read_rows, renew_table, write_rows
+from mario_a3c.training.evaluation import ROBUST
 
 TABLE = Path("docs", "from_nothing.csv")
 COLUMNS = ("stage", "seed", "solved", "seconds", "steps", "greedy", "replayed", "sampled")
@@ -88,10 +86,11 @@ def in_all(rows: list[Row]) -> str:
     steps = sum(int(row["steps"]) for row in rows)
     greedy = sum(row["greedy"] == row["replayed"] == "1" for row in rows)
     shares = [int(row["sampled"]) / EPISODES for row in rows]
+    robust, sure = (sum(share >= least for share in shares) for least in (ROBUST, 0.95))
     return (
         f"{len(rows)} stages took {hours:.1f} hours and {steps:,} steps; {greedy} are finished by "
-        f"the likeliest actions, {sum(share >= 0.8 for share in shares)} in at least 80% of "
-        f"{EPISODES} sampled episodes and {sum(share >= 0.95 for share in shares)} in 95%."
+        f"the likeliest actions, {robust} in at least {ROBUST:.0%} of {EPISODES} sampled episodes "
+        f"and {sure} in 95%."
     )
 
 
@@ -110,13 +109,8 @@ def main() -> int:
             for record in json.loads((folder / "campaign.json").read_text("utf-8"))
             if record["status"] and (record["solved"] or record["turns"])
         ]
-        rows = list(csv.DictReader(io.StringIO(TABLE.read_text("utf-8")))) if TABLE.exists() else []
-        rows = merged(rows, [row_of(record, arguments.agents) for record in records])
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(TABLE, text.getvalue().encode())
+        rows = merged(read_rows(TABLE), [row_of(record, arguments.agents) for record in records])
+        write_rows(TABLE, COLUMNS, rows)
         print(table := f"{table_of(rows)}\n\n{in_all(rows)}")
         if arguments.page:
             renew_table(arguments.page, "from-nothing", table)

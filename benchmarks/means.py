@@ -13,7 +13,6 @@ way, which docs/means/ keeps. A training that docs/means.csv has already is not 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from benchmarks.by_noops import agent_of_run, play_all
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.cli import parse
 from mario_a3c.stages import parse_stages
-from mario_a3c.tables import append_row, markdown_table, renew_table, renewed
+from mario_a3c.tables import append_row, markdown_table, read_rows, renew_table, renewed
 
 MEAN_PLAYS = "nothing, and the mean of the weights plays"
 MEANS = {
@@ -54,18 +53,6 @@ SHARE = parse([]).average_share
 """Of the run's steps, which the mean of the weights is over: the default of Mario's stages."""
 
 Row = dict[str, str]
-
-
-def rows_of(table: Path) -> list[Row]:
-    """Return the trainings that a table has, none if it is not there.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    if not table.exists():
-        return []
-    with table.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def find_ways(stages: list[str]) -> None:
@@ -157,7 +144,7 @@ def main() -> int:
             raise ValueError("8-4 has no way without its own action set; choose other stages.")
         if arguments.page:
             renewed(arguments.page, "means", "")  # to fail now rather than in an hour
-        done = [(row["stage"], row["means"], row["seed"], row["steps"]) for row in rows_of(TABLE)]
+        done = [(row["stage"], row["means"], row["seed"], row["steps"]) for row in read_rows(TABLE)]
         wanted = [(s, means, seed) for seed in arguments.seeds for means in MEANS for s in stages]
         missing = [
             (stage, means, seed)
@@ -169,7 +156,7 @@ def main() -> int:
             row = train(*training, arguments.steps, folder)
             append_row(TABLE, COLUMNS, row)
             print(row, flush=True)
-        rows = [row for row in rows_of(TABLE) if row["steps"] == str(arguments.steps)]
+        rows = [row for row in read_rows(TABLE) if row["steps"] == str(arguments.steps)]
         table = means_table(rows)
         print(table)
         if arguments.page:

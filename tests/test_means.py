@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.means import COLUMNS, MEANS, means_table, rows_of
+from benchmarks.means import COLUMNS, MEANS, means_table
 from mario_a3c.cli import parse
-from mario_a3c.tables import append_row
+from mario_a3c.tables import append_row, read_rows
 
 
 @pytest.mark.parametrize("means", list(MEANS)[1:-1])
@@ -26,7 +26,7 @@ def test_textbook_a3c_is_a_preset():
 
 def test_seeds_stand_beside_each_other_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     table = tmp_path / "means.csv"
-    assert rows_of(table) == []
+    assert read_rows(table) == []
     first, second = list(MEANS)[:2]
     for row in (
         _row("3-3", first, "2", "812", "0.125"),
@@ -34,7 +34,7 @@ def test_seeds_stand_beside_each_other_in_the_order_of_their_numbers(tmp_path: P
         _row("1-1", second, "1", "40", "0.000"),
     ):
         append_row(table, COLUMNS, {"steps": "9", "seconds": "1", **row})
-    lines = means_table(rows_of(table)).splitlines()
+    lines = means_table(read_rows(table)).splitlines()
     assert lines[0] == "| left out | 1-1 | 3-3 |"
     assert lines[2:4] == [f"| {first} | - | 1,408 (8%), 812 (12%) |", f"| {second} | 40 (0%) | - |"]
     assert len(lines) == 4

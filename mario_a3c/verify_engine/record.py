@@ -7,11 +7,9 @@ the same C++ source, is not compared again.
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
 
-from mario_a3c.files import write_atomically
-from mario_a3c.tables import markdown_table
+from mario_a3c.tables import markdown_table, write_rows
 
 COLUMNS = (
     "engine",
@@ -83,11 +81,7 @@ class Record:
         """
         self._rows[_case(row)] = row
         rows = [{"engine": self._engine, **known} for _, known in sorted(self._rows.items())]
-        with io.StringIO(newline="") as text:
-            writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            write_atomically(self._path, text.getvalue().encode())
+        write_rows(self._path, COLUMNS, rows)
 
     def table(self) -> str:
         """Return a Markdown table with a line for each game and player, and the engine's digest."""
