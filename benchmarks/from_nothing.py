@@ -33,25 +33,31 @@ COLUMNS = ("stage", "seed", "solved", "seconds", "steps", "greedy", "replayed", 
 Row = dict[str, str]
 
 
-def row_of(record: dict[str, Any], agents: Path) -> Row:
+def row_of(record: dict[str, Any], agents: Path, noted: Row | None = None) -> Row:
     """Return what a stage of a campaign took, and how its agent plays, if it has one.
 
     Args:
         record: of ``campaign.json``; it has had a turn.
         agents: the folder in which the campaign puts its agents.
+        noted: what is noted of the stage; it is returned as it is, and no agent plays, if the
+            stage has had no turn since.
 
     Raises:
         CheckpointError: its agent cannot be read.
     """
     stage = f"{record['world']}-{record['stage']}"
-    agent = agents / f"mario-{stage}.safetensors"
-    played = measure_mario(agent) if agent.exists() else {}
-    return {
+    took = {
         "stage": stage,
         "seed": str(record["run_seed"]),
         "solved": str(int(record["solved"])),
         "seconds": str(round(record["seconds"])),
         "steps": str(record["status"]["steps"]),
+    }
+    if noted and took.items() <= noted.items():
+        return noted
+    agent = agents / f"mario-{stage}.safetensors"
+    played = measure_mario(agent) if agent.exists() else {}
+    return took | {
         "greedy": str(int(played.get("greedy", False))),
         "replayed": str(int(played.get("replayed", False))),
         "sampled": str(played.get("sampled", 0)),
@@ -109,7 +115,12 @@ def main() -> int:
             for record in json.loads((folder / "campaign.json").read_text("utf-8"))
             if record["status"] and (record["solved"] or record["turns"])
         ]
-        rows = merged(read_rows(TABLE), [row_of(record, arguments.agents) for record in records])
+        noted = {row["stage"]: row for row in read_rows(TABLE)}
+        new = [
+            row_of(record, arguments.agents, noted.get(f"{record['world']}-{record['stage']}"))
+            for record in records
+        ]
+        rows = merged(noted.values(), new)
         write_rows(TABLE, COLUMNS, rows)
         print(table := f"{table_of(rows)}\n\n{in_all(rows)}")
         if arguments.page:

@@ -46,6 +46,17 @@ def test_a_stage_is_noted_with_all_its_turns_and_what_its_agent_plays(
     }
 
 
+def test_only_a_stage_that_has_had_a_turn_since_is_played_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mario-7-2.safetensors").touch()
+    monkeypatch.setattr(from_nothing, "measure_mario", lambda _: {"sampled": 171})
+    noted = row_of(RECORD, tmp_path)
+    monkeypatch.setattr(from_nothing, "measure_mario", lambda _: {"sampled": 180})
+    assert row_of(RECORD, tmp_path, noted) == noted
+    assert row_of(RECORD | {"seconds": 800.0}, tmp_path, noted)["sampled"] == "180"
+
+
 def test_a_stage_without_an_agent_finishes_nothing(tmp_path: Path) -> None:
     row = row_of(RECORD | {"solved": False}, tmp_path)
     assert (row["solved"], row["greedy"], row["sampled"]) == ("0", "0", "0")
