@@ -7,7 +7,8 @@ Notes in docs/from_nothing.csv every stage of the campaign that has had a turn, 
 was noted of it before, so that campaigns over some stages each can be made one after another. Time
 is that of all its turns, from the search for a way to the last evaluation; steps are those of its
 last run, which is the only one unless it was begun anew with another seed. The agents play what
-those of the project play for docs/results.md. ``--page`` renews the table there.
+those of the project play for docs/results.md, once: remove a stage's row to have it played again.
+``--page`` renews the table there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,14 @@ COLUMNS = ("stage", "seed", "solved", "seconds", "steps", "greedy", "replayed", 
 Row = dict[str, str]
 
 
-def row_of(record: dict[str, Any], agents: Path, noted: Row | None = None) -> Row:
+def row_of(record: dict[str, Any], agents: Path, noted: Mapping[str, Row]) -> Row:
     """Return what a stage of a campaign took, and how its agent plays, if it has one.
 
     Args:
         record: of ``campaign.json``; it has had a turn.
         agents: the folder in which the campaign puts its agents.
-        noted: what is noted of the stage; it is returned as it is, and no agent plays, if the
-            stage has had no turn since.
+        noted: the rows of before, by stage; that of this one is returned as it is, and no agent
+            plays, if the stage has had no turn since.
 
     Raises:
         CheckpointError: its agent cannot be read.
@@ -53,8 +54,8 @@ def row_of(record: dict[str, Any], agents: Path, noted: Row | None = None) -> Ro
         "seconds": str(round(record["seconds"])),
         "steps": str(record["status"]["steps"]),
     }
-    if noted and took.items() <= noted.items():
-        return noted
+    if stage in noted and took.items() <= noted[stage].items():
+        return noted[stage]
     agent = agents / f"mario-{stage}.safetensors"
     played = measure_mario(agent) if agent.exists() else {}
     return took | {
@@ -116,10 +117,7 @@ def main() -> int:
             if record["status"] and (record["solved"] or record["turns"])
         ]
         noted = {row["stage"]: row for row in read_rows(TABLE)}
-        new = [
-            row_of(record, arguments.agents, noted.get(f"{record['world']}-{record['stage']}"))
-            for record in records
-        ]
+        new = [row_of(record, arguments.agents, noted) for record in records]
         rows = merged(noted.values(), new)
         write_rows(TABLE, COLUMNS, rows)
         print(table := f"{table_of(rows)}\n\n{in_all(rows)}")

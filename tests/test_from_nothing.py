@@ -34,7 +34,7 @@ def test_a_stage_is_noted_with_all_its_turns_and_what_its_agent_plays(
     (tmp_path / "mario-7-2.safetensors").touch()
     played = {"greedy": True, "replayed": False, "sampled": 171}
     monkeypatch.setattr(from_nothing, "measure_mario", lambda _: played)
-    assert row_of(RECORD, tmp_path) == {
+    assert row_of(RECORD, tmp_path, {}) == {
         "stage": "7-2",
         "seed": "3",
         "solved": "1",
@@ -51,14 +51,14 @@ def test_only_a_stage_that_has_had_a_turn_since_is_played_again(
 ) -> None:
     (tmp_path / "mario-7-2.safetensors").touch()
     monkeypatch.setattr(from_nothing, "measure_mario", lambda _: {"sampled": 171})
-    noted = row_of(RECORD, tmp_path)
+    noted = {"7-2": row_of(RECORD, tmp_path, {})}
     monkeypatch.setattr(from_nothing, "measure_mario", lambda _: {"sampled": 180})
-    assert row_of(RECORD, tmp_path, noted) == noted
+    assert row_of(RECORD, tmp_path, noted) == noted["7-2"]
     assert row_of(RECORD | {"seconds": 800.0}, tmp_path, noted)["sampled"] == "180"
 
 
 def test_a_stage_without_an_agent_finishes_nothing(tmp_path: Path) -> None:
-    row = row_of(RECORD | {"solved": False}, tmp_path)
+    row = row_of(RECORD | {"solved": False}, tmp_path, {})
     assert (row["solved"], row["greedy"], row["sampled"]) == ("0", "0", "0")
 
 
