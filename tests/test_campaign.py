@@ -126,6 +126,30 @@ def test_another_seed_does_not_take_over_the_run_that_a_record_has_come_to(tmp_p
     assert "--resume" in words
 
 
+def test_another_seed_follows_a_run_that_has_had_all_its_steps(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, [(1, 1)], ONE_SEED, [])
+    (record,) = campaign.records
+    _, folder = campaign.command(record, hours=1)
+    folder.mkdir()
+    (folder / "resume-000000000001.safetensors").touch()
+    for used_up, begins in ((False, "1-1-seed1"), (True, "1-1-seed2")):
+        (folder / "status.json").write_text(json.dumps({"out_of_steps": used_up}))
+        campaign.end_turn(record, folder, status=0)
+        assert campaign.command(record, hours=1)[1].name == begins
+
+
+def test_a_run_that_has_had_all_its_steps_goes_on_where_there_are_more(tmp_path: Path) -> None:
+    few = Campaign(tmp_path, [(1, 1)], ONE_SEED, ["--num-global-steps", "1000"])
+    (record,) = few.records
+    _, folder = few.command(record, hours=1)
+    folder.mkdir()
+    (folder / "resume-000000000001.safetensors").touch()
+    (folder / "status.json").write_text(json.dumps({"out_of_steps": True}))
+    few.end_turn(record, folder, status=0)
+    more = Campaign(tmp_path, [(1, 1)], ONE_SEED, ["--num-global-steps", "2000"])
+    assert more.command(more.records[0], hours=1)[1] == folder
+
+
 def test_a_record_of_before_goes_on_with_its_run(tmp_path: Path) -> None:
     folder = tmp_path / "1-1-seed2"
     folder.mkdir()

@@ -3,8 +3,8 @@
 Each turn of a stage is a run of ``train.py`` of its own, in a process of its own. What the
 campaign knows stands in ``campaign.json`` and in the folders of the runs, so it can be stopped and
 started again at any point. An unsolved stage gets another turn once the others had theirs: first
-its run goes on, and after every third turn a new one begins with another seed. With several seeds
-a stage has a run with each of them, as if it were several stages.
+its run goes on, and after every third turn, or when it has had all its steps, a new one begins with
+another seed. With several seeds a stage has a run with each of them, as if it were several stages.
 """
 
 from __future__ import annotations
@@ -242,7 +242,8 @@ class Campaign:
             home: where the command finds the campaign's folder, if that is somewhere else.
         """
         home = home or self.folder
-        goes_on = record.run and record.turns < record.began + TURNS_PER_SEED - ROUNDING
+        has_turns_left = record.turns < record.began + TURNS_PER_SEED - ROUNDING
+        goes_on = record.run and has_turns_left and not self._has_had_all_steps(record)
         if not goes_on:
             record.run_seed, record.began = self._free_seed(record), record.turns
             record.run = f"{record.name}-seed{record.run_seed}"
@@ -264,6 +265,11 @@ class Campaign:
         if agent is not None:
             new += ["--load-from", str(agent)]
         return [*program, *new, "--seed", str(record.run_seed)], folder
+
+    def _has_had_all_steps(self, record: StageRecord) -> bool:
+        """Return whether the newest run of a record can go no further with these options."""
+        status = _read_status(self.folder / record.run)
+        return record.options == self.options and bool(status.get("out_of_steps"))
 
     def _free_seed(self, record: StageRecord) -> int:
         """Return the seed for a record's next run: its own first, then those that nobody has."""

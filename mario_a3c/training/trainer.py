@@ -299,6 +299,7 @@ class Trainer:
         evaluation = monitor.last_evaluation
         status = {
             "steps": self.shared.steps,
+            "out_of_steps": self.shared.steps >= self.config.num_global_steps,
             "worker_steps": self.shared.counters[:-1, STEPS].tolist(),
             "updates": self.shared.updates,
             "dropped_updates": self.shared.dropped,
