@@ -149,8 +149,9 @@ class RunConfig:
     anneal_steps: float = 0.0
     """Agent steps in which the final values are approached; 0 for the length of the run."""
     anneal_by_completion: bool = False
-    """Approach the final values by the share of a worker's episodes from the start of the stage
-    that finish, every number of no-op frames alike, where that is further than --anneal-steps."""
+    """Approach the final values by the square of the share of a worker's episodes from the start of
+    the stage that finish, every number of no-op frames alike, or of the share of --anneal-steps
+    that are over, whichever is more."""
     value_loss_coef: float = 0.5
     """Weight of the squared error of the critic."""
     max_grad_norm: float = 0.5

@@ -226,8 +226,8 @@ def test_what_is_mastered_is_imitated_no_more():
     ("by_completion", "steps", "finished", "expected"),
     [
         (False, 25, [1.0, 1.0], 0.75),
-        (True, 25, [0.0, 0.2], 0.75),  # the steps are further
-        (True, 25, [1.0, 0.2], 0.4),  # six in ten finish
+        (True, 25, [0.0, 0.2], 0.9375),  # the steps are further: 1 - 0.25²
+        (True, 25, [1.0, 0.2], 0.64),  # six in ten finish: 1 - 0.6²
         (True, 200, [0.0, 0.0], 0.0),
     ],
 )

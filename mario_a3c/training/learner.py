@@ -189,12 +189,16 @@ class Learner:
         self._drops.failed(error)
 
     def _annealed(self, name: str) -> float:
-        """Return a setting at the present step, on the line from its first to its final value."""
+        """Return a setting at the present step, between its first and its final value.
+
+        By completion it stays near the first for longer: where half of the episodes finish there is
+        still much to find out, and what makes the agent sure would keep it from that.
+        """
         first, final = getattr(self.config, name), getattr(self.config, name + "_final")
         if final is None:
             return float(first)
         over = self.config.anneal_steps or self.config.num_global_steps
         done = min(1.0, self.shared.steps / over)
         if self.config.anneal_by_completion:
-            done = max(done, float(self.shared.mastered[self.row].mean()))
+            done = max(done, float(self.shared.mastered[self.row].mean())) ** 2
         return float(first + done * (final - first))
