@@ -82,15 +82,16 @@ def test_being_told_to_train_changes_nothing():
     assert parse([*words, "--train"]) == parse(words)
 
 
-@pytest.mark.parametrize("name", ["mario", "mario-settle", "mario-sure"])
-def test_what_a_stage_has_of_its_own_goes_for_presets_of_mario(name):
+@pytest.mark.parametrize(
+    ("name", "everywhere"), [("mario", False), ("mario-settle", False), ("mario-sure", True)]
+)
+def test_what_a_stage_has_of_its_own_goes_for_presets_of_mario(name, everywhere):
     config = parse(["--world", "8", "--stage", "4", "--preset", name])
     assert config.preset == name
     assert (config.action_type, config.ground_of_ways) == ("pipes", True)
     assert config.learning_rate == presets()[name]["learning_rate"]
     other = parse(["--world", "8", "--stage", "3", "--preset", name])
-    assert other.action_type == "simple"
-    assert other.ground_of_ways == presets()[name].get("ground_of_ways", False)
+    assert (other.action_type, other.ground_of_ways) == ("simple", everywhere)
 
 
 def test_a_stages_own_settings_are_stronger_than_those_of_a_preset(monkeypatch):
