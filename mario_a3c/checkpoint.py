@@ -125,19 +125,6 @@ def outline(spec: ModelSpec) -> ActorCritic:
     return model
 
 
-def publish(best: Path, target: Path) -> bool:
-    """Copy an agent to where a worse one stands, or none; return whether that was done.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    if score_of(best) <= score_of(target):
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, best.read_bytes())
-    return True
-
-
 def score_of(path: Path) -> float:
     """Return the score of a saved agent; minus infinity where there is none that can be read."""
     try:

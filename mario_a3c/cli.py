@@ -129,9 +129,8 @@ def _run(trainer: Trainer, interruption: Interruption) -> int:
         say(f"It has had all of its {limit}; to continue it, give more.")
     there = f" --ray {trainer.config.ray}" if trainer.config.ray else ""
     say(f"The run is in {folder}; continue it with --resume {folder}{there}.")
-    kept = trainer.publish()
-    if kept:
-        say(f"Its best agent is in {kept}.")
+    if sentence := trainer.publish():
+        say(sentence)
     return status
 
 

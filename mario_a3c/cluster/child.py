@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from mario_a3c.checkpoint import publish
 from mario_a3c.cluster.reach import greet
 from mario_a3c.config import MOST_WORKERS, RunConfig
 from mario_a3c.faults import RunError, reason
@@ -18,6 +17,7 @@ from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.monitoring.notices import say
 from mario_a3c.training.campaign import Campaign, shown
 from mario_a3c.training.processes import STOP_SIGNALS, Interruption
+from mario_a3c.training.publish import publish
 from mario_a3c.training.shared import Shared
 
 LOCAL = "local"

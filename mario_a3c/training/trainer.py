@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mario_a3c.checkpoint import Agent, CheckpointError, publish, score_of
+from mario_a3c.checkpoint import Agent, CheckpointError, score_of
 from mario_a3c.cluster.child import run_cluster
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import Notice, RunError
@@ -32,6 +32,7 @@ from mario_a3c.training.children import Children
 from mario_a3c.training.evaluate import evaluate
 from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.processes import Interruption
+from mario_a3c.training.publish import publish
 from mario_a3c.training.resume import (
     changed_settings,
     earlier_settings,
@@ -195,18 +196,23 @@ class Trainer:
         }
         save_state(self.folder, self.shared.steps, tensors, metadata, self.config.keep)
 
-    def publish(self) -> Path | None:
+    def publish(self) -> str:
         """Copy the run's best agent to the saved agents, unless a better one stands there.
 
         Returns:
-            the file that was written, or None.
+            a sentence that says where it is; "" if the run has none.
         """
+        best = self.folder / BEST
         target = Path(self.config.saved_path) / f"{self.config.task}.safetensors"
+        if not best.exists():
+            return ""
         try:
-            return target if publish(self.folder / BEST, target) else None
+            reason = publish(best, target)
         except OSError as error:
-            self.notices.say(f"The best agent could not be copied to {target}: {error.strerror}.")
-            return None
+            reason = f"it could not be copied ({error.strerror})"
+        if reason:
+            return f"Its best agent is {best} and not in {target}: {reason}."
+        return f"Its best agent is in {target}."
 
     def run(self, monitor: Monitor, show: Callable[[], None], interruption: Interruption) -> None:
         """Train until the steps are done, the task is solved, or somebody interrupts.
