@@ -25,6 +25,7 @@ from mario_a3c.cli import main
 from mario_a3c.cluster import child
 from mario_a3c.cluster.stage_turn import StageTurn
 from mario_a3c.faults import RunError
+from mario_a3c.files import write_atomically
 from mario_a3c.learning.optim import make_state
 from mario_a3c.training.campaign import Campaign
 from mario_a3c.training.children import MOST_DEATHS
@@ -167,6 +168,64 @@ def test_a_turn_that_is_lost_while_a_campaign_ends_keeps_no_other_from_being_sav
     turns.crew._finish(lambda: False)
     assert "1-1-seed1 could not be ended, saved" in turns.said[-1]
     assert [path.name for path in second.folder.glob("resume-*")] == ["resume-2.safetensors"]
+
+
+def test_a_full_disk_at_the_head_keeps_no_other_turn_from_being_saved(turns, monkeypatch):
+    from mario_a3c.cluster import stages
+
+    def full(path: Path, content: bytes) -> None:
+        if path.parent == first.folder:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, content)
+
+    turns.nodes = [node("a", 1), node("b", 1)]
+    turns.crew._fill(1.0, share=1.0)
+    first, second = turns.crew._turns
+    monkeypatch.setattr(stages, "write_atomically", full)
+    turns.crew._finish(lambda: False)
+    assert turns.said[-1] == (
+        "The end of 1-1-seed1 on host-a could not be kept: No space left on device."
+    )
+    assert [path.name for path in second.folder.glob("resume-*")] == ["resume-2.safetensors"]
+
+
+def test_an_agent_that_cannot_be_copied_ends_no_campaign_on_a_cluster(monkeypatch, tmp_path):
+    said = list[str]()
+
+    def crew(campaign: object, cores: int, gpu: bool, publish: Any, say: object) -> Any:
+        publish(best, "1-1")
+        return SimpleNamespace(run=lambda *words: None)
+
+    def full(best: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (best := tmp_path / "best.safetensors").write_bytes(b"weights")
+    campaign = Campaign(tmp_path, [(1, 1)], range(1, 2), [])
+    monkeypatch.setattr("mario_a3c.cluster.stages.StageCrew", crew)
+    monkeypatch.setattr(child, "connect", lambda address: contextlib.nullcontext())
+    monkeypatch.setattr(child, "publish", full)
+    monkeypatch.setattr(child, "say", said.append)
+    config = small_config(ray="local", saved_path=str(tmp_path))
+    child.run_on_cluster(campaign, config, cast(Any, None))
+    assert said == [
+        f"{best} could not be copied to {tmp_path}/mario-1-1.safetensors: No space left on device."
+    ]
+
+
+def test_what_a_run_removed_or_has_not_finished_is_not_kept_at_the_head(turns):
+    turns.crew._fill(1.0, share=1.0)
+    (turn,) = turns.crew._turns
+    videos = turn.actor.made._folder / "videos"
+    videos.mkdir()
+    for name in ("1.mp4", ".x.mp4.partial"):
+        (videos / name).write_bytes(b"moving")
+    turn.coming = turn.actor.look.remote()
+    turns.crew._look(turn)
+    assert [path.name for path in (turn.folder / "videos").iterdir()] == ["1.mp4"]
+    (videos / "1.mp4").rename(videos / "2.mp4")
+    turn.coming = turn.actor.look.remote()
+    turns.crew._look(turn)
+    assert [path.name for path in (turn.folder / "videos").iterdir()] == ["2.mp4"]
 
 
 def test_a_campaign_waits_for_cores_that_others_use_and_says_so_once(turns):

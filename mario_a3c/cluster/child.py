@@ -70,8 +70,12 @@ def run_on_cluster(campaign: Campaign, config: RunConfig, interruption: Interrup
     saved = Path(config.saved_path)
 
     def keep(best: Path, name: str) -> None:
+        target = saved / f"mario-{name}.safetensors"
         if best.exists():
-            publish(best, saved / f"mario-{name}.safetensors")
+            try:
+                publish(best, target)
+            except OSError as error:
+                say(f"{best} could not be copied to {target}: {error.strerror}.")
 
     with connect(config.ray), shown(campaign) as show:
         from mario_a3c.cluster.stages import StageCrew

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from mario_a3c.files import FolderLock
+from mario_a3c.files import TEMPORARY, FolderLock
 from mario_a3c.training.processes import stop_with_parent
 
 HOME = "@home@"
@@ -109,7 +109,7 @@ class StageTurn:
                 status = path.stat()
             except OSError:  # removed meanwhile
                 continue
-            if S_ISREG(status.st_mode) and not path.name.endswith((".tmp", ".lock")):
+            if S_ISREG(status.st_mode) and not path.name.endswith((TEMPORARY, ".lock")):
                 name = path.relative_to(self._folder).as_posix()
                 stamps[name] = status.st_mtime_ns, status.st_size
         return stamps

@@ -31,6 +31,9 @@ from mario_a3c.training.best import BEST
 from mario_a3c.training.campaign import Campaign, Show, StageRecord
 
 LOOK = 2.0
+"""Seconds between two looks at the turns."""
+ROTATED = ("resume-*", "videos/*")
+"""Files of which a run removes the oldest."""
 MOST_LOSSES = 2
 """Turns in a row that a machine may lose which is still there."""
 ENDING = PATIENCE + 10.0
@@ -201,23 +204,45 @@ class StageCrew:
             lasts.append((turn, turn.actor.look.remote()))
         for turn, last in lasts:
             try:
-                patience = until if turn.heard else 0.0  # it has hardly begun
-                look: TurnLook = _answer(turn.coming, patience, hurried)
-                self._take(turn, look)
-                status = look.status
-                look = _answer(last, until, hurried)
-                self._take(turn, look)
-            except RayError:
-                self._turns.remove(turn)
-                self._clear(turn, seconds=0.0)
-                if turn.heard:
-                    self._say(
-                        f"{turn.record.run} could not be ended, saved, on {turn.node.host}; what "
-                        "came from there before is kept."
-                    )
-            else:
-                with contextlib.suppress(RunError):  # we end anyway, and others are still to end
-                    self._end(turn, look, status)
+                self._finish_one(turn, last, until, hurried)
+            except OSError as error:  # others are still to end, and may have room
+                self._say(
+                    f"The end of {turn.record.run} on {turn.node.host} could not be kept: "
+                    f"{error.strerror or error}."
+                )
+
+    def _finish_one(
+        self, turn: _Turn, last: Any, until: float, hurried: Callable[[], bool]
+    ) -> None:
+        """End a turn that was told to stop.
+
+        Args:
+            turn: the turn.
+            last: the look at it that was asked for after that.
+            until: when everything has to have come.
+            hurried: whether nothing is waited for any more.
+
+        Raises:
+            OSError: the head cannot write it down.
+        """
+        try:
+            patience = until if turn.heard else 0.0  # it has hardly begun
+            look: TurnLook = _answer(turn.coming, patience, hurried)
+            self._take(turn, look)
+            status = look.status
+            look = _answer(last, until, hurried)
+            self._take(turn, look)
+        except RayError:
+            self._turns.remove(turn)
+            self._clear(turn, seconds=0.0)
+            if turn.heard:
+                self._say(
+                    f"{turn.record.run} could not be ended, saved, on {turn.node.host}; what "
+                    "came from there before is kept."
+                )
+        else:
+            with contextlib.suppress(RunError):  # we end anyway, and others are still to end
+                self._end(turn, look, status)
 
     def _take(self, turn: _Turn, look: TurnLook) -> None:
         """Take over what a turn has written."""
@@ -225,9 +250,10 @@ class StageCrew:
             path = turn.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
-        for path in turn.folder.glob("resume-*"):
-            if path.name not in look.names:
-                path.unlink()
+        for pattern in ROTATED:
+            for path in turn.folder.glob(pattern):
+                if path.relative_to(turn.folder).as_posix() not in look.names:
+                    path.unlink()
         turn.record.seconds = turn.earlier + time.monotonic() - turn.begun
         self._campaign.take_status(turn.record, turn.folder)
 
