@@ -68,10 +68,10 @@ def _resolve(arguments: Sequence[str]) -> tuple[RunConfig, str]:
         name, settings = settings_for(wanted)
         if wanted.ray:  # workers fill the cores of a cluster, unless fewer are asked for
             settings = {**settings, "num_processes": MOST_WORKERS}
-        config = _read(arguments, dataclasses.replace(RunConfig(), **settings))
-        config = dataclasses.replace(config, preset=name)
+        preset = dataclasses.replace(RunConfig(), **settings)
+        config = dataclasses.replace(_read(arguments, preset), preset=name)
         given = named_fields(arguments, RunConfig)
-        config, fitted = fit_batches(fit_final_values(config, given), given)
+        config, fitted = fit_batches(fit_final_values(config, preset, given), given)
     if config.use_gpu:
         config = dataclasses.replace(config, device="cuda", use_gpu=False)
     config.validate()

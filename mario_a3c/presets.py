@@ -95,13 +95,15 @@ def fit_batches(config: RunConfig, given: set[str]) -> tuple[RunConfig, str]:
     return fitting, f"To divide a rollout of {rollout}: {', '.join(changes)}."
 
 
-def fit_final_values(config: RunConfig, given: set[str]) -> RunConfig:
+def fit_final_values(config: RunConfig, preset: RunConfig, given: set[str]) -> RunConfig:
     """Keep what a preset lets fall from rising, where the user gives a beginning below its end.
 
-    Where the preset ends in a cost, a number below 0, what the user gives takes its place.
+    Where the preset is a cost from the beginning, a number below 0, what the user gives takes the
+    place of both.
 
     Args:
         config: a preset with the user's options over it.
+        preset: the same without them.
         given: the fields that the user's options name; those stay as they are.
 
     Returns:
@@ -111,7 +113,8 @@ def fit_final_values(config: RunConfig, given: set[str]) -> RunConfig:
     for name in ("learning_rate", "entropy_coef"):
         final, begin = getattr(config, f"{name}_final"), getattr(config, name)
         if name in given and f"{name}_final" not in given and final is not None:
-            changes[f"{name}_final"] = begin if final < 0 else min(final, begin)
+            costs = getattr(preset, name) < 0
+            changes[f"{name}_final"] = begin if costs else min(final, begin)
     return dataclasses.replace(config, **changes)
 
 

@@ -136,6 +136,8 @@ def test_a_preset_is_fitted_to_the_users_rollouts(words, sequence_length, miniba
         ("--lr 5e-5 --learning-rate-final 2e-4", 2e-4, 0.0005),
         ("--preset mario-settle", 1e-4, -0.03),
         ("--preset mario-settle --entropy-coef -0.01", 1e-4, -0.01),
+        ("--preset mario-sure --entropy-coef 0.02", 2e-5, -0.03),
+        ("--preset mario-sure --entropy-coef -0.05", 2e-5, -0.05),
     ],
 )
 def test_what_a_preset_lets_fall_does_not_rise_from_what_the_user_gives(
