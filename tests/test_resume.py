@@ -15,6 +15,7 @@ from mario_a3c.benchmark.mario import means_of
 from mario_a3c.checkpoint import LARGEST_FILE, CheckpointError, read_tensors, to_bytes
 from mario_a3c.config import RunConfig
 from mario_a3c.faults import RunError
+from mario_a3c.training.preparation import resumed_settings
 from mario_a3c.training.resume import BROKEN, changed_settings, load_state, save_state, states
 from mario_a3c.training.shared import STEPS
 from mario_a3c.training.trainer import Trainer
@@ -109,6 +110,14 @@ def test_a_disk_that_becomes_read_only_leaves_the_states_and_is_told_as_such(tmp
 def begin(folder: Path, keep: int) -> Trainer:
     """Return a run that learns from small pictures, begun in a folder."""
     return Trainer(small_config(keep=keep), SPEC, folder)
+
+
+@pytest.mark.parametrize("asked", ["auto", "cpu"])
+def test_a_run_goes_on_where_it_is_told_to_and_not_where_it_was(tmp_path, asked):
+    there = small_config(device="cuda", ray="somewhere:6379")
+    Trainer(there, SPEC, tmp_path).save()
+    resumed = resumed_settings(RunConfig(resume=str(tmp_path), device=asked))
+    assert (resumed.device, resumed.ray) == (asked, "")
 
 
 def begin_with_a_broken_state(folder: Path, steps: tuple[int, ...]) -> Path:

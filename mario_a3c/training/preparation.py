@@ -51,6 +51,8 @@ WITHOUT_WAYS: dict[str, Any] = {
     "start_fraction": 0.0,
     "start_from": 0.0,
     "imitation_coef": 0.0,
+    "imitation_coef_final": 0.0,
+    "imitation_priority": 0.0,
     "ground_of_ways": False,
 }
 WAYS = "ways"
@@ -146,7 +148,8 @@ def resumed_settings(wanted: RunConfig) -> RunConfig:
     # The folder may have been moved, and with it the ways it has found, or was still looking for.
     own = folder / WAYS
     paths = str(own) if own.is_dir() else then.paths if Path(then.paths).is_dir() else ""
-    return dataclasses.replace(then, resume=str(folder), ray=wanted.ray, paths=paths)
+    there = dataclasses.replace(then, ray=wanted.ray, device=wanted.device, paths=paths)
+    return dataclasses.replace(there, resume=str(folder))
 
 
 def check_resumed(config: RunConfig, then: RunConfig) -> None:
