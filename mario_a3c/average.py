@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mario_a3c.checkpoint import CheckpointError, read_tensors, save_agent
 from mario_a3c.faults import GameError, reason
+from mario_a3c.files import check_writable
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.training.evaluate import Evaluator
 from mario_a3c.training.evaluation import Evaluation
@@ -112,6 +113,7 @@ def average(paths: Sequence[Path], episodes: int, seed: int, agent: Path) -> Eva
         GameError: a game fails.
         OSError: the agent cannot be written; what stood there is intact.
     """
+    check_writable(agent)
     read = read_all(paths)
     tensors, told = read[0]
     weights = torch.stack([each["weights"] for each, _ in read]).mean(dim=0)

@@ -136,6 +136,11 @@ def _run(trainer: Trainer, interruption: Interruption) -> int:
 
 def _campaign(config: RunConfig, arguments: Sequence[str], interruption: Interruption) -> int:
     """Train several stages; every option that is not the campaign's own goes to their runs."""
+    if config.resume:
+        raise ConfigError(
+            f"--resume {config.resume} continues one run, and the command of a campaign the whole "
+            "campaign: leave --resume out, or --stages."
+        )
     try:
         stages = parse_stages("all" if config.all_stages else config.stages)
     except ValueError as error:

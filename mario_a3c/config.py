@@ -98,7 +98,8 @@ class RunConfig:
     decision up to it, that a random action begins, which is held for 1 to 8 decisions. It is
     learned where it did better than expected."""
     start_fraction: float = 0.0
-    """Share of the training episodes that begin somewhere along a found way through the stage."""
+    """Share of the training episodes, without those that begin before a failure, that begin
+    somewhere along a found way through the stage."""
     start_from: float = 0.0
     """Let them begin in the last part of the way only, from this share of it on: 0.75 for the last
     quarter."""
@@ -211,7 +212,8 @@ class RunConfig:
     """Arithmetic of the convolutions: float32, bfloat16, or auto: bfloat16 on a CPU that is fast at
     it."""
     device: str = "auto"
-    """Where the networks run: cpu, cuda, or auto: cuda if there is one."""
+    """Where the networks run: cpu, cuda, or auto: cuda if there is one. A run that is resumed goes
+    on where it is then told to."""
     use_gpu: bool = False
     """The same as --device cuda."""
 
@@ -294,7 +296,8 @@ class RunConfig:
     """Evaluate and keep the mean of the weights over about this last share of the run's steps, in
     which later ones count more; 0 takes the weights as they are."""
     video_interval: float = 10.0
-    """Minutes between two videos when nothing new was achieved; 0 records only achievements."""
+    """Minutes between two videos of Mario when nothing new was achieved; 0 records only
+    achievements."""
 
     @property
     def is_mario(self) -> bool:
@@ -427,13 +430,17 @@ class RunConfig:
                 f"--retry-noise {self.retry_noise} is for episodes that begin before a failure, "
                 "and --retry-fraction 0 says that there are none: give a number above 0 for it."
             )
-        for name in ("num_seeds", "stage_turns"):
+        for name in ("imitation_coef_final", "imitation_priority"):
+            if getattr(self, name) and not self.imitation_coef:
+                raise ConfigError(
+                    f"{option_of(name)} {getattr(self, name)} is for the imitation of ways, and "
+                    "--imitation-coef 0 says that there is none: give a number above 0 for it."
+                )
+        for name in ("num_seeds", "stage_turns", "stage_hours", "warm_start"):
             value, usual = getattr(self, name), getattr(RunConfig, name)
             if value != usual and not (self.stages or self.all_stages):
-                raise ConfigError(
-                    f"{option_of(name)} {value} is for campaigns: give --stages or --all-stages "
-                    "too."
-                )
+                given = option_of(name) if value is True else f"{option_of(name)} {value}"
+                raise ConfigError(f"{given} is for campaigns: give --stages or --all-stages too.")
         self._validate_batches()
 
     def _validate_batches(self) -> None:
@@ -543,6 +550,7 @@ _AT_MOST = {
     "learning_rate": 1e3,
     "learning_rate_final": 1e3,
     "death_cost": 1e3,
+    "noop_max": 255,
     "imitation_priority": 10,
     "max_grad_norm": 1e12,
 }

@@ -70,7 +70,10 @@ def test_one_checkpoint_has_no_mean(run, tmp_path, capsys):
     assert "at least 2" in capsys.readouterr().err
 
 
-def test_where_it_cannot_be_written_it_says_where(run, tmp_path, capsys):
+def test_where_it_cannot_be_written_it_says_where_before_it_plays(
+    run, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("mario_a3c.average.Evaluator", None)
     path = tmp_path / "no" / "agent"
     assert main([str(run[0]), str(path), "--episodes", "1"]) == 2
     assert str(path) in capsys.readouterr().err

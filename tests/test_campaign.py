@@ -24,7 +24,9 @@ from mario_a3c.stages import parse_stages
 from mario_a3c.training.audition import furthest_agent
 from mario_a3c.training.campaign import TURNS_PER_SEED, Campaign, run_campaign
 from mario_a3c.training.resume import states
+from mario_a3c.training.trainer import Trainer
 from tests.runs import become_ordinary
+from tests.small import SPEC, small_config
 
 ONE_SEED = range(1, 2)
 
@@ -40,6 +42,19 @@ def test_stages_are_named_one_by_one_by_world_or_all() -> None:
 def test_an_unknown_stage_is_refused_by_its_name(text: str) -> None:
     with pytest.raises(ValueError, match="is unknown"):
         parse_stages(text)
+
+
+def test_a_run_that_is_resumed_is_no_campaign(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    Trainer(small_config(), SPEC, folder).save()
+    assert main(["--resume", str(folder), "--stages", "1-1"]) == 2
+    assert capsys.readouterr().err == (
+        f"train.py: --resume {folder} continues one run, and the command of a campaign the whole "
+        "campaign: leave --resume out, or --stages.\n"
+    )
 
 
 def test_unsolved_stages_take_turns_and_solved_ones_rest(tmp_path: Path) -> None:

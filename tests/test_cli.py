@@ -133,6 +133,21 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
         ),
         ("--num-seeds 3", "--num-seeds 3 is for campaigns: give --stages"),
         ("--stage-turns 3", "--stage-turns 3 is for campaigns: give --stages"),
+        ("--stage-hours 1", "--stage-hours 1.0 is for campaigns: give --stages"),
+        ("--warm-start", "--warm-start is for campaigns: give --stages"),
+        ("--noop-max 256", "--noop-max 256 is not allowed: give 255 at most."),
+        (
+            "--imitation-coef 0 --imitation-coef-final 0.1",
+            "--imitation-coef-final 0.1 is for the imitation of ways, and --imitation-coef 0",
+        ),
+        (
+            "--imitation-coef 0 --imitation-priority 1",
+            "--imitation-priority 1.0 is for the imitation of ways, and --imitation-coef 0",
+        ),
+        (
+            "--env-name PongDeterministic-v4 --hide 2",
+            "--hide is not possible with PongDeterministic-v4: its observations are pictures.",
+        ),
         ("--load-from nowhere", "There is no checkpoint nowhere."),
         ("--load-from-previous-stage", "--load-from-previous-stage is not possible: 1-1 has"),
         (

@@ -13,7 +13,7 @@ from mario_a3c.envs import ram
 from mario_a3c.envs.actions import controller_bytes
 from mario_a3c.envs.factory import found_ways
 from mario_a3c.envs.native_engine import NativeEngine, new_snapshots, snapshot_ram
-from mario_a3c.envs.traces import Trace
+from mario_a3c.envs.traces import Trace, read_traces
 from mario_a3c.faults import RunError
 from mario_a3c.search import ways
 from mario_a3c.training.preparation import WAYS, prepare, resumed_settings
@@ -79,6 +79,18 @@ def test_a_run_that_has_been_moved_takes_its_ways_along(
     assert resumed_settings(asked).paths == ""  # nothing had been found: it has to look again
     ways.provide_ways(replace(trainer.config, paths=str(moved / WAYS)), print, never)
     assert len(found_ways(resumed_settings(asked))) == 1
+
+
+def test_the_ways_of_several_files_are_one_a_line_whether_or_not_a_file_ends_with_one(
+    tmp_path: Path,
+) -> None:
+    found = [Trace(1, 1, seed, 0, True, bytes(8)) for seed in (1, 2, 3)]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "1-1.jsonl").write_text(found[0].to_json() + "\n" + found[1].to_json())
+    (tmp_path / "a" / "1-1.jsonl").write_text(found[2].to_json() + "\n")
+    one = tmp_path / "one.jsonl"
+    one.write_bytes(ways.content_of_ways(_config(tmp_path, paths=str(tmp_path))))
+    assert sorted(way.seed for way in read_traces(one)) == [1, 2, 3]
 
 
 @needs_native

@@ -11,7 +11,7 @@ from mario_a3c.envs.atari import is_atari, make_atari_env
 from mario_a3c.envs.demonstrations import Demonstration, demonstration
 from mario_a3c.envs.engine import Engine
 from mario_a3c.envs.engines import make_engine
-from mario_a3c.envs.gymnasium_tasks import make_gymnasium_env
+from mario_a3c.envs.gymnasium_tasks import TaskError, make_gymnasium_env
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.rewards import reward_of
 from mario_a3c.envs.starts import ground_along, starts_from_trace
@@ -106,6 +106,10 @@ def make_env(
     if config.is_mario:
         env = _make_mario(config, num_envs, changes)
     elif is_atari(config.env_name):
+        if config.hide:
+            raise TaskError(
+                f"--hide is not possible with {config.env_name}: its observations are pictures."
+            )
         env = make_atari_env(
             config.env_name,
             num_envs,

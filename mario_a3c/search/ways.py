@@ -38,12 +38,12 @@ def ways_file(folder: Path, config: RunConfig) -> Path:
 
 
 def content_of_ways(config: RunConfig) -> bytes:
-    """Return what a file has to hold that stands for all those a run learns from."""
+    """Return what a file has to hold that stands for all those a run learns from, line by line."""
     if not learns_from_ways(config):
         return b""
     folder = Path(config.paths)
     files = sorted(folder.rglob(ways_file(folder, config).name))
-    return b"".join(file.read_bytes() for file in files)
+    return b"".join(line + b"\n" for file in files for line in file.read_bytes().splitlines())
 
 
 def provide_ways(
@@ -74,7 +74,7 @@ def provide_ways(
         raise RunError(
             f"No way through {stage} was found in {time.monotonic() - begun:.0f} s: another --seed "
             "may find one, --paths takes those of python -m mario_a3c.explore, and "
-            "--imitation-coef 0 --start-fraction 0 learns without."
+            "--imitation-coef 0 --start-fraction 0 --no-ground-of-ways learns without."
         )
     shortest = ways[0]
     say(f"Found one in {time.monotonic() - begun:.0f} s, of {len(shortest.buttons)} frames.")
