@@ -296,8 +296,7 @@ class RunConfig:
     """Evaluate and keep the mean of the weights over about this last share of the run's steps, in
     which later ones count more; 0 takes the weights as they are."""
     video_interval: float = 10.0
-    """Minutes between two videos of Mario when nothing new was achieved; 0 records only
-    achievements."""
+    """Minutes between two videos when nothing new was achieved; 0 records only achievements."""
 
     @property
     def is_mario(self) -> bool:

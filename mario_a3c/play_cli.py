@@ -22,6 +22,7 @@ from mario_a3c.envs.engine import SCREEN_SHAPE
 from mario_a3c.envs.engines import choose_engine, make_engine
 from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.envs.traces import Trace, replay_pictures
+from mario_a3c.faults import GameError, NotFiniteError, one_line
 from mario_a3c.files import check_writable, write_atomically
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.monitoring.notices import lead_nowhere
@@ -85,7 +86,7 @@ class PlayOptions:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play; return the exit status: 0, 2 for bad input, 1 if a file could not be written.
+    """Play; return the exit status: 0, 2 for bad input, 1 if a game or a file failed.
 
     Like other programs, it ends with 128 + n by the signal n: Ctrl-C, or a reader that went away.
     """
@@ -127,6 +128,9 @@ def _main(arguments: Sequence[str]) -> int:
     except CheckpointError as error:
         print(f"play.py: {error}", file=sys.stderr)
         return BAD_INPUT
+    except (GameError, NotFiniteError) as error:
+        print(f"play.py: {options.env_name}: {one_line(str(error), 1000)}.", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -13,8 +13,8 @@ from mario_a3c.envs.factory import make_env
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.playing.once import play_once_each
 from mario_a3c.presets import settings_for
-from mario_a3c.training.evaluate import play_episodes
 from mario_a3c.training.trainer import Trainer
 from mario_a3c.training.worker import WorkerReport, train_in_memory
 
@@ -69,6 +69,6 @@ def train_alone(config: RunConfig, folder: Path) -> tuple[ActorCritic, Reports]:
 def mean_score(config: RunConfig, model: ActorCritic, episodes: int = 100) -> float:
     """Return the mean return over episodes that nobody has seen, played greedily."""
     env = make_env(config, episodes, seed=10_000)
-    played = play_episodes(model, env, greedy_games=episodes)
+    played = play_once_each(model, env, greedy_games=episodes)
     env.close()
     return sum(episode.score for episode in played) / episodes

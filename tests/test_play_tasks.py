@@ -241,6 +241,24 @@ def test_bad_input_is_refused_in_one_sentence(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("game", "status", "told"),
+    [
+        ("RaisesInFirstReset", 2, "cannot be begun: RuntimeError"),
+        ("RaisesAtOnce", 1, "the environment failed in step: RuntimeError: no cartridge."),
+        ("NanReward", 1, "the environment gave reward nan."),
+    ],
+)
+def test_a_game_that_fails_is_told_in_one_sentence(game, status, told, capsys):
+    name = f"tests.broken_games:{game}-v0"
+    words = ["--env-name", name, "--random", "--no-window", "--episodes", "40"]
+    assert play_cli.main(words) == status
+    error = capsys.readouterr().err
+    assert error.startswith(f"play.py: {name}")
+    assert told in error
+    assert error.count("\n") == 1
+
+
 def test_a_module_is_imported_because_the_user_says_so_not_because_a_file_does(tmp_path, capsys):
     path = tmp_path / "agent.safetensors"
     config = RunConfig(env_name="CartPole-v1", env_module="no_such_module", recurrent=False)

@@ -94,6 +94,14 @@ class GuardedEnv(VectorWrapper[Any, Any, Any, Any, Any]):
             _check_finite("observation", np.asarray(infos["final_obs"][game]))
         return observation, rewards, terminated, truncated, infos
 
+    def render(self) -> Any:
+        """Return the games' pictures.
+
+        Raises:
+            GameError: the games raised something.
+        """
+        return self._guard.call("render", self.env.render)
+
     def close(self, **settings: Any) -> None:
         """Let the games go; what a broken one raises then is of no interest any more."""
         with contextlib.suppress(GameError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +19,22 @@ from mario_a3c.checkpoint import CheckpointError, load_agent
 from mario_a3c.config import RunConfig
 from mario_a3c.envs.atari import FRAME_SKIP, is_atari
 from mario_a3c.envs.factory import make_env
+from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.gymnasium_tasks import TaskError, told
 from mario_a3c.learning.baseline import UniformPolicy
 from mario_a3c.learning.model import Actor
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.learning.spec import ModelSpec
-from mario_a3c.playing.video import FRAMES_PER_SECOND
+from mario_a3c.playing.once import play_once_each
+from mario_a3c.playing.video import FRAMES_PER_SECOND, VideoWriter
 from mario_a3c.presets import settings_for
-from mario_a3c.training.evaluate import play_episodes
 
 SIDE_BY_SIDE = 16
 """Games that are played at once where nobody watches."""
 USUAL_FRAMES_PER_SECOND = 30
 """Of tasks that do not say how fast they are to be shown."""
+LONGEST_FILM = 120
+"""Seconds of an episode that a training run films at most."""
 
 OnPicture = Callable[[NDArray[np.uint8]], None]
 
@@ -143,10 +148,30 @@ def random_game(env_name: str, env_module: str = "", hide: tuple[int, ...] = ())
     return TaskGame(config, UniformPolicy(spec), False, speed)
 
 
+def filmed_game(config: RunConfig, player: Actor) -> TaskGame:
+    """Return the game of an agent that is in training, if it can be filmed: played greedily.
+
+    Raises:
+        TaskError: it has no pictures to show.
+    """
+    game = TaskGame(config, player, True, _outline(config)[1])
+    picture_size(game)
+    return game
+
+
 def _outline(config: RunConfig) -> tuple[ModelSpec, int]:
-    """Return the network that a task needs, and its decisions in a second of its own time."""
-    env = make_env(config, 1, seed=0)
-    env.close()
+    """Return the network that a task needs, and its decisions in a second of its own time.
+
+    Raises:
+        TaskError: the task cannot be made or begun.
+    """
+    try:
+        env = make_env(config, 1, seed=0)
+        env.close()
+    except TaskError:
+        raise
+    except Exception as error:  # a user's environment may raise anything
+        raise TaskError(f"{config.env_name} cannot be begun: {told(error)}") from error
     spec = ModelSpec.for_task(env.single_observation_space, env.single_action_space, config)
     if is_atari(config.env_name):
         return spec, FRAMES_PER_SECOND // FRAME_SKIP
@@ -180,7 +205,11 @@ def picture_size(game: TaskGame) -> tuple[int, int]:
 
 
 def play_task(
-    game: TaskGame, episodes: int, seed: int, on_picture: OnPicture | None = None
+    game: TaskGame,
+    episodes: int,
+    seed: int,
+    on_picture: OnPicture | None = None,
+    inside: NDArray[np.float64] | None = None,
 ) -> Iterator[Episode]:
     """Play episodes and yield each.
 
@@ -190,18 +219,58 @@ def play_task(
         seed: of the games and of drawn actions; equal seeds play equal episodes.
         on_picture: is shown every picture, ``uint8 [height, width, 3]``; the episodes are then
             played one after another.
+        inside: shows others that the games hang; see `mario_a3c.envs.guard`.
+
+    Raises:
+        GameError: a game fails.
+        NotFiniteError: a game gives what is no number.
     """
     torch.manual_seed(seed)
     games = min(episodes, SIDE_BY_SIDE) if on_picture is None else 1
-    env = make_env(game.config, games, seed, None if on_picture is None else "rgb_array")
+    render_mode = None if on_picture is None else "rgb_array"
+    env: VectorEnv = GuardedEnv(partial(make_env, game.config, games, seed, render_mode), inside)
     if on_picture is not None:
         env = Shown(env, on_picture)
     try:
         for first in range(0, episodes, games):
-            played = play_episodes(game.player, env, games if game.greedy else 0)
+            played = play_once_each(game.player, env, games if game.greedy else 0)
             yield from played[: episodes - first]
     finally:
         env.close()
+
+
+def film(game: TaskGame, path: Path, seed: int, inside: NDArray[np.float64] | None = None) -> None:
+    """Write a video of one episode, or of its first `LONGEST_FILM` seconds.
+
+    Args:
+        game: what is played, and by whom.
+        path: the ``.mp4`` file.
+        seed: of the game; what others draw from PyTorch's generator stays as it is.
+        inside: see `play_task`.
+
+    Raises:
+        GameError: the game fails.
+        NotFiniteError: the game gives what is no number.
+        OSError: the disk is full or not writable; no broken file is left.
+    """
+    most = LONGEST_FILM * game.pictures_per_second
+    with (
+        VideoWriter(path, game.pictures_per_second, scale=1) as video,
+        torch.random.fork_rng(devices=[]),
+        contextlib.suppress(_LongEnoughError),
+    ):
+
+        def write(picture: NDArray[np.uint8]) -> None:
+            if video.frames == most:
+                raise _LongEnoughError
+            video.write(picture)
+
+        for _ in play_task(game, 1, seed, write, inside):
+            pass
+
+
+class _LongEnoughError(Exception):
+    """A film has as many pictures as it may have."""
 
 
 def summary(game: TaskGame, episodes: list[Episode]) -> dict[str, Any]:

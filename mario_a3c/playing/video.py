@@ -147,10 +147,20 @@ def read_video(path: str | Path) -> Iterator[NDArray[np.uint8]]:
             yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
+def frames_per_second(path: str | Path) -> float:
+    """Return at how many pictures a second a video plays.
+
+    Raises:
+        OSError: if the file is not there or not a video.
+    """
+    with av.open(str(path)) as container:
+        return float(container.streams.video[0].average_rate or FRAMES_PER_SECOND)
+
+
 def make_gif(
     video: str | Path, gif: str | Path, every: int = 4, width: int = 256, colours: int = 32
 ) -> None:
-    """Make a GIF of a 60 frames/s video that plays at its speed.
+    """Make a GIF of a video that plays at its speed.
 
     Args:
         video: the video file.
@@ -162,6 +172,7 @@ def make_gif(
     Raises:
         OSError: if the video cannot be read or the GIF not be written.
     """
+    rate = frames_per_second(video)
     images = []
     for picture in itertools.islice(read_video(video), 0, None, every):
         image = Image.fromarray(picture)
@@ -171,7 +182,7 @@ def make_gif(
     palette = Image.fromarray(sample).quantize(colours)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     # A GIF counts hundredths of a second: uneven durations keep the average right.
-    times = np.round(np.arange(len(images) + 1) * (100 * every / FRAMES_PER_SECOND))
+    times = np.round(np.arange(len(images) + 1) * (100 * every / rate))
     durations = (10 * np.diff(times)).astype(int).tolist()
     content = io.BytesIO()
     images[0].save(

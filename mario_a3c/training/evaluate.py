@@ -21,9 +21,9 @@ from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.faults import MOST_FAULTS, GameError, NotFiniteError, Notice, Patience, reason
 from mario_a3c.learning.averaging import WeightAverage
 from mario_a3c.learning.flat import FlatParameters
-from mario_a3c.learning.model import Actor, ActorCritic
-from mario_a3c.learning.rollout import Episode, finished_episodes
+from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.spec import ModelSpec
+from mario_a3c.playing.once import play_once_each
 from mario_a3c.training.best import BestAgent, SoFar
 from mario_a3c.training.evaluation import Evaluation
 from mario_a3c.training.recording import Recorder
@@ -81,7 +81,7 @@ class Evaluator:
         """Play every game to its end, with the pulled weights or another model's."""
         started = time.perf_counter()
         greedy_games = self.env.num_envs if self.config.eval_greedy else 1
-        episodes = play_episodes(model or self.model, self.env, greedy_games)
+        episodes = play_once_each(model or self.model, self.env, greedy_games)
         greedy, sampled = episodes[0], episodes[1:]
         good = False
         if self.config.solved_score is not None:
@@ -100,34 +100,6 @@ class Evaluator:
         again = self.play(evaluation.steps, model)
         seconds = evaluation.seconds + again.seconds
         return replace(evaluation, sampled=evaluation.sampled + again.sampled, seconds=seconds)
-
-
-@torch.inference_mode()
-def play_episodes(model: Actor, env: VectorEnv, greedy_games: int) -> list[Episode]:
-    """Play one episode in each game and return them in the games' order.
-
-    Args:
-        model: the agent.
-        env: the games; they are reset first.
-        greedy_games: in so many of them, the first ones, the likeliest action is taken.
-    """
-    observation, _ = env.reset()
-    games = env.num_envs
-    state = model.initial_state(games)
-    episodes: list[Episode | None] = [None] * games
-    while any(episode is None for episode in episodes):
-        distribution, _, state = model.act(torch.from_numpy(observation), state)
-        actions = distribution.sample()
-        if greedy_games:
-            actions[:greedy_games] = distribution.mode[:greedy_games]
-        observation, _, terminated, truncated, infos = env.step(actions.numpy())
-        ended = terminated | truncated
-        if ended.any():
-            state = tuple(part * torch.from_numpy(~ended).unsqueeze(1) for part in state)
-            finished = finished_episodes(infos, ended)
-            for game, episode in zip(np.flatnonzero(ended).tolist(), finished, strict=True):
-                episodes[game] = episodes[game] or episode
-    return [episode for episode in episodes if episode is not None]
 
 
 def _learned(shared: Shared, config: RunConfig) -> tuple[int, int]:
@@ -197,8 +169,8 @@ def evaluate(
             connection.send(Notice(f"The best agent could not be saved: {reason(error)}."))
         played = time.process_time()
         try:
-            evaluation = replace(evaluation, video=recorder.record(evaluation))
-        except (GameError, OSError, ValueError) as error:
+            evaluation = replace(evaluation, video=recorder.record(evaluation, evaluator.model))
+        except (GameError, NotFiniteError, OSError, ValueError) as error:
             connection.send(Notice(f"No video could be written: {reason(error)}."))
             shared.counters[-1, FAULTS] += isinstance(error, GameError)
         connection.send(evaluation)
