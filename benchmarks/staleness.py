@@ -37,6 +37,7 @@ from mario_a3c.learning.optim import make_state
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.learning.spec import ModelSpec
 from mario_a3c.presets import settings_for
+from mario_a3c.tables import read_rows
 from mario_a3c.training.link import MemoryLink
 from mario_a3c.training.shared import Shared
 from mario_a3c.training.worker import WorkerReport, local_train
@@ -152,19 +153,16 @@ def draw(points: list[Point], output: Path) -> None:
 
 def read(path: Path) -> list[Point]:
     """Return the points that were noted so far."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Point(
-                row["task"],
-                int(row["delay"]),
-                int(row["seed"]),
-                int(row["steps"]),
-                float(row["score"]),
-            )
-            for row in csv.DictReader(file)
-        ]
+    return [
+        Point(
+            row["task"],
+            int(row["delay"]),
+            int(row["seed"]),
+            int(row["steps"]),
+            float(row["score"]),
+        )
+        for row in read_rows(path)
+    ]
 
 
 def main() -> int:

@@ -12,12 +12,13 @@ that solved the task count. Compare times only where the machine was equally bus
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import matplotlib as mpl
+
+from mario_a3c.tables import read_rows
 
 PANELS = {
     "steps_per_second": "agent steps a second",
@@ -47,12 +48,11 @@ def main() -> int:
 def read_trainings(path: Path, env_name: str) -> dict[int, list[dict[str, str]]]:
     """Return the trainings with nothing but their number of workers changed, by that number."""
     by_workers: dict[int, list[dict[str, str]]] = defaultdict(list)
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            workers = row["workers"]
-            plain = row["options"] in ("", f"--num-processes {workers}")
-            if row["task"] == env_name and plain and row["solved"] == "yes":
-                by_workers[int(workers)].append(row)
+    for row in read_rows(path):
+        workers = row["workers"]
+        plain = row["options"] in ("", f"--num-processes {workers}")
+        if row["task"] == env_name and plain and row["solved"] == "yes":
+            by_workers[int(workers)].append(row)
     return dict(sorted(by_workers.items()))
 
 

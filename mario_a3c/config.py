@@ -17,13 +17,13 @@ from typing import Annotated, Any
 import tyro
 
 from mario_a3c.envs.endings import MAX_ACTIONS, STALL_LIMIT
+from mario_a3c.envs.engine import ENGINES
 from mario_a3c.envs.observation import VIEWS
 
 MARIO = "SuperMarioBros"
 ALGORITHMS = ("a3c", "random")
 ACTION_SETS = ("right", "simple", "complex", "pipes")
 CONV_NETWORKS = ("paper", "wide", "reference")
-ENGINES = ("auto", "native", "nes-py")
 DEVIATIONS = ("state", "free")
 BEGINNING = ("preset", "load_from", "load_from_previous_stage")
 """Settings that say what a run begins with: one that goes on is past that."""

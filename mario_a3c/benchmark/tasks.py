@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from mario_a3c.playing.tasks import (
     random_game,
     summary,
 )
-from mario_a3c.tables import markdown_table
+from mario_a3c.tables import markdown_table, read_rows
 
 TASK_EPISODES = 100
 """Episodes of each agent, and as many of the random baseline."""
@@ -151,8 +150,7 @@ def _reached(task: str, score: float, seconds: float) -> str:
 
 def seeds_table(path: Path) -> str:
     """Return the table of every training that ``benchmarks/seeds.py`` noted, Markdown."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(path)
     order = {task: index for index, task in enumerate(GOALS)}
     rows.sort(key=lambda row: (order.get(row["task"], len(order)), row["workers"], row["seed"]))
     return markdown_table(_SEED_COLUMNS, [_seed_row(row) for row in rows])

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+ENGINES = ("auto", "native", "nes-py")
+"""What an engine is asked for by; ``auto`` is native where it is there."""
 RAM_SIZE = 2048
 OBSERVATION_SIZE = 84
 SCREEN_SHAPE = (240, 256, 3)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 
-from mario_a3c.envs.engine import Engine
+from mario_a3c.envs.engine import ENGINES, Engine
 from mario_a3c.envs.nes_py_engine import NesPyEngine
 from mario_a3c.envs.observation import VIEWS
-
-ENGINES: Sequence[str] = ("auto", "native", "nes-py")
 
 
 def native_available() -> tuple[bool, str]:
