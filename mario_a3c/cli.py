@@ -75,6 +75,8 @@ def _resolve(arguments: Sequence[str]) -> tuple[RunConfig, str]:
     if config.use_gpu:
         config = dataclasses.replace(config, device="cuda", use_gpu=False)
     config.validate()
+    if not config.resume:
+        config.refuse_ignored()
     return config, fitted
 
 

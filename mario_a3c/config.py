@@ -429,6 +429,13 @@ class RunConfig:
                 f"--retry-noise {self.retry_noise} is for episodes that begin before a failure, "
                 "and --retry-fraction 0 says that there are none: give a number above 0 for it."
             )
+        self._validate_batches()
+
+    def refuse_ignored(self) -> None:
+        """Raise `ConfigError` for the first setting that would change nothing beside the others.
+
+        Runs that were begun with one can be resumed, so that `validate` allows it.
+        """
         for name in ("imitation_coef_final", "imitation_priority"):
             if getattr(self, name) and not self.imitation_coef:
                 raise ConfigError(
@@ -440,7 +447,6 @@ class RunConfig:
             if value != usual and not (self.stages or self.all_stages):
                 given = option_of(name) if value is True else f"{option_of(name)} {value}"
                 raise ConfigError(f"{given} is for campaigns: give --stages or --all-stages too.")
-        self._validate_batches()
 
     def _validate_batches(self) -> None:
         if self.num_local_steps % self.unroll:

@@ -36,7 +36,7 @@ def test_an_agent_is_put_where_none_is_and_replaces_a_worse_one(agents, tmp_path
 @pytest.mark.parametrize("score", [1.0, 2.0])
 def test_a_better_agent_or_one_as_good_is_kept(agents, score):
     target = agents("there", 2.0)
-    assert publish(agents("new", score), target) == "the one that is there was measured better"
+    assert "was measured as well or better" in publish(agents("new", score), target)
     assert score_in(target) == 2.0
 
 
@@ -44,6 +44,8 @@ def test_a_better_agent_or_one_as_good_is_kept(agents, score):
     ("settings", "told"),
     [
         ({"noop_max": 0}, "--noop-max 0"),
+        ({"stall_limit": 0}, "--stall-limit 0"),
+        ({"eval_greedy": True}, "--eval-greedy True"),
         ({"max_episode_length": 50, "env_name": "Acrobot-v1"}, "--max-episode-length 50"),
     ],
 )
@@ -62,6 +64,27 @@ def test_under_the_same_odd_conditions_the_better_one_stays_and_a_usual_one_repl
     assert publish(agents("better", 3.0, noop_max=0), target) == ""
     assert publish(agents("usual", 1.0), target) == ""
     assert score_in(target) == 1.0
+
+
+def test_odd_conditions_of_two_kinds_do_not_compare_and_what_is_not_played_with_is_none(agents):
+    target = agents("there", 2.0, noop_max=0)
+    assert "--noop-max 5" in publish(agents("odder", 9.0, noop_max=5), target)
+    target = agents("there", 2.0, env_name="Acrobot-v1", eval_greedy=True)
+    better = agents("better", 3.0, env_name="Acrobot-v1", eval_greedy=True, noop_max=0)
+    assert publish(better, target) == ""
+
+
+def test_a_run_that_found_nothing_better_since_says_where_its_agent_is(agents):
+    target = agents("there", 2.0)
+    assert publish(agents("same", 2.0), target) != ""
+    (best := target.with_name("best")).write_bytes(target.read_bytes())
+    assert publish(best, target) == ""
+
+
+def test_an_agent_that_cannot_be_read_is_put_nowhere(tmp_path):
+    (best := tmp_path / "best.safetensors").write_bytes(b"half a file")
+    assert "cannot be read" in publish(best, tmp_path / "mario-1-1.safetensors")
+    assert not (tmp_path / "mario-1-1.safetensors").exists()
 
 
 def test_what_stands_there_and_is_no_agent_is_replaced(agents, tmp_path):

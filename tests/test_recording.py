@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mario_a3c.cli import parse
 from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.faults import GameError
+from mario_a3c.files import remove_temporaries
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.rollout import Episode
 from mario_a3c.monitoring.monitor import Monitor
@@ -37,6 +38,7 @@ def evaluation(steps: int, x: float = 300.0, completed: float = 0.0) -> Evaluati
 
 def of_a_task(folder: Path, name: str) -> tuple[Recorder, ActorCritic]:
     """Return a recorder of a run of a task, and an agent that has learned nothing."""
+    torch.manual_seed(0)
     config = parse(["--env-name", name, "--device", "cpu"])
     return Recorder(config, folder), ActorCritic(network_for(config))
 
@@ -178,7 +180,7 @@ def test_an_agent_of_any_task_is_filmed_when_it_is_good_for_the_first_time(tmp_p
 def test_new_bests_of_any_task_are_filmed_with_a_lull_between_them(tmp_path, monkeypatch):
     recorder, player = of_a_task(tmp_path, "CartPole-v1")
     assert recorder.record(found(10, 100.0), player) == ""
-    monkeypatch.setattr(recording, "LULL", 0.0)
+    monkeypatch.setattr(recorder, "_lull", 0.0)
     assert recorder.record(found(20, 90.0), player) == ""
     assert recorder.record(found(30, 110.0), player).endswith("step-000000030-best.mp4")
 
@@ -191,6 +193,27 @@ def test_a_long_episode_is_filmed_in_part_and_nobody_elses_chance_is_touched(tmp
     assert torch.equal(torch.random.get_rng_state(), chance)
     assert frames_per_second(path) == 30
     assert len(list(read_video(path))) == 60  # of 201
+
+
+def test_a_film_that_was_the_end_of_its_process_is_not_tried_again(tmp_path, monkeypatch):
+    recorder, player = of_a_task(tmp_path, "CartPole-v1")
+
+    def die(*_: object) -> None:
+        assert list((tmp_path / "videos").iterdir())
+        raise OSError("No film today")
+
+    monkeypatch.setattr(recording, "film", die)
+    with pytest.raises(OSError, match="No film"):
+        recorder.record(found(20, 0.0, good=True), player)
+    assert names(tmp_path) == []
+    (tmp_path / "videos" / recording.FILMING).touch()  # as a process leaves it that is killed
+    monkeypatch.setattr(recording, "film", None)
+    again, player = of_a_task(tmp_path, "CartPole-v1")
+    assert again.record(found(20, 0.0, good=True), player) == ""
+    remove_temporaries(tmp_path)
+    resumed, player = of_a_task(tmp_path, "CartPole-v1")
+    with pytest.raises(TypeError):
+        resumed.record(found(20, 0.0, good=True), player)
 
 
 def test_a_task_without_pictures_is_told_once(tmp_path):

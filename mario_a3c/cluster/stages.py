@@ -246,10 +246,10 @@ class StageCrew:
 
     def _take(self, turn: _Turn, look: TurnLook) -> None:
         """Take over what a turn has written."""
-        for name, content in look.files.items():
+        for name in sorted(look.files, key=lambda name: name.startswith("videos/")):
             path = turn.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
+            write_atomically(path, look.files[name])
         for pattern in ROTATED:
             for path in turn.folder.glob(pattern):
                 if path.relative_to(turn.folder).as_posix() not in look.names:

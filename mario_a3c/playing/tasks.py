@@ -21,6 +21,7 @@ from mario_a3c.envs.atari import FRAME_SKIP, is_atari
 from mario_a3c.envs.factory import make_env
 from mario_a3c.envs.guard import GuardedEnv
 from mario_a3c.envs.gymnasium_tasks import TaskError, told
+from mario_a3c.faults import GameError
 from mario_a3c.learning.baseline import UniformPolicy
 from mario_a3c.learning.model import Actor
 from mario_a3c.learning.rollout import Episode
@@ -33,7 +34,7 @@ SIDE_BY_SIDE = 16
 """Games that are played at once where nobody watches."""
 USUAL_FRAMES_PER_SECOND = 30
 """Of tasks that do not say how fast they are to be shown."""
-LONGEST_FILM = 120
+LONGEST_FILM = 20
 """Seconds of an episode that a training run films at most."""
 
 OnPicture = Callable[[NDArray[np.uint8]], None]
@@ -69,9 +70,10 @@ class Shown(VectorWrapper[Any, Any, Any, Any, Any]):
         self._on_picture = on_picture
 
     def _show(self) -> None:
-        pictures = self.env.render()
-        assert pictures is not None
-        self._on_picture(np.asarray(pictures[0], dtype=np.uint8))
+        (picture,) = self.env.render() or (None,)
+        if picture is None:
+            raise GameError("the environment failed in render: there is no picture")
+        self._on_picture(np.asarray(picture, dtype=np.uint8))
 
     def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode and show its first picture."""

@@ -170,13 +170,15 @@ def evaluate(
         played = time.process_time()
         try:
             evaluation = replace(evaluation, video=recorder.record(evaluation, evaluator.model))
-        except (GameError, NotFiniteError, OSError, ValueError) as error:
+        except Exception as error:  # a user's environment may raise anything
             connection.send(Notice(f"No video could be written: {reason(error)}."))
             shared.counters[-1, FAULTS] += isinstance(error, GameError)
         connection.send(evaluation)
         if evaluation.good and good_ones < config.solved_evaluations:
             continue
-        pause = max(REST * (played - computed), REST_OF_VIDEO * (time.process_time() - played))
+        # Films of other tasks are no part of an evaluation: `Recorder` keeps them apart.
+        filmed = time.process_time() - played if config.is_mario else 0.0
+        pause = max(REST * (played - computed), REST_OF_VIDEO * filmed)
         until = max(time.monotonic() + pause, started + config.eval_interval)
         while not shared.stopping and time.monotonic() < until:
             average.take(shared.weights, shared.steps)

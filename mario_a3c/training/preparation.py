@@ -51,8 +51,6 @@ WITHOUT_WAYS: dict[str, Any] = {
     "start_fraction": 0.0,
     "start_from": 0.0,
     "imitation_coef": 0.0,
-    "imitation_coef_final": 0.0,
-    "imitation_priority": 0.0,
     "ground_of_ways": False,
 }
 WAYS = "ways"

@@ -9,8 +9,9 @@ from mario_a3c.config import ConfigError, RunConfig, option_of
 from mario_a3c.files import write_atomically
 from mario_a3c.presets import settings_for
 
-CONDITIONS = ("noop_max", "max_episode_length")
+CONDITIONS = ("max_episode_length", "eval_greedy")
 """Settings of a run that make its evaluations easier or harder than others of the same task."""
+CONDITIONS_OF_MARIO = (*CONDITIONS, "noop_max", "max_actions", "stall_limit")
 
 
 def publish(best: Path, target: Path) -> str:
@@ -25,12 +26,17 @@ def publish(best: Path, target: Path) -> str:
     Raises:
         OSError: it cannot be written.
     """
-    if score_of(target) > float("-inf"):
-        unusual, theirs_unusual = unusual_conditions(best), unusual_conditions(target)
-        if unusual and not theirs_unusual:
-            return f"it was measured with {unusual}, unlike the one that is there"
-        if score_of(best) <= score_of(target) and bool(unusual) == bool(theirs_unusual):
-            return "the one that is there was measured better"
+    score, standing = score_of(best), score_of(target)
+    if score == float("-inf"):
+        return "it cannot be read, or does not say how it was measured"
+    if standing > float("-inf"):
+        if target.read_bytes() == best.read_bytes():
+            return ""
+        conditions, theirs = unusual_conditions(best), unusual_conditions(target)
+        if conditions and conditions != theirs:
+            return f"it was measured with {conditions}, unlike the one that is there"
+        if conditions == theirs and score <= standing:
+            return "the one that is there was measured as well or better"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, best.read_bytes())
     return ""
@@ -40,10 +46,11 @@ def unusual_conditions(path: Path) -> str:
     """Return the options by which an agent was evaluated otherwise than its task usually is."""
     try:
         told = load_agent(path).metadata["config"]
-        task = {name: told[name] for name in ("env_name", "world", "stage")}
-        _, settings = settings_for(RunConfig(**task))
-        usual = {name: getattr(RunConfig, name) for name in CONDITIONS} | settings
-        differ = [name for name in CONDITIONS if told[name] != usual[name]]
+        task = RunConfig(**{name: told[name] for name in ("env_name", "world", "stage")})
+        names = CONDITIONS_OF_MARIO if task.is_mario else CONDITIONS
+        _, settings = settings_for(task)
+        usual = {name: getattr(RunConfig, name) for name in names} | settings
+        differ = [name for name in names if told[name] != usual[name]]
         return " ".join(f"{option_of(name)} {told[name]}" for name in differ)
     except (CheckpointError, ConfigError, KeyError, TypeError):
         return ""

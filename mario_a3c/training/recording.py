@@ -18,6 +18,7 @@ from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.guard import Guard
 from mario_a3c.envs.gymnasium_tasks import TaskError
 from mario_a3c.envs.traces import replay_pictures
+from mario_a3c.files import TEMPORARY
 from mario_a3c.playing.tasks import TaskGame, film, filmed_game
 from mario_a3c.playing.video import FRAMES_PER_SECOND, make_gif, write_video
 
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
 FIRST, GREEDILY, GOOD = "first-completion", "first-greedy-completion", "first-good"
 KEEP = 20
 """Videos that stay in a run's folder: the first completions, and the newest of the others."""
-LULL = 60.0
-"""Seconds from a video to the next one of a new best, in tasks where nearly every one is that."""
+LULL, LULL_PER_SECOND = 60.0, 13.0
+"""Seconds from a film to the next one of a new best, in tasks where nearly every evaluation is one:
+at least, and per second that the film took."""
+FILMING = f".filming{TEMPORARY}"
+"""A file that is there while a task is filmed: left behind, the film was the end of its process. A
+run that is resumed removes it."""
 GIF_RATE = 7.5
 """Pictures a second in the small GIFs for TensorBoard."""
 
@@ -40,7 +45,8 @@ class Recorder:
 
     In Mario an episode of the evaluation is played again by its buttons. Other tasks cannot be
     repeated: the agent plays once more, greedily, at the first good evaluation, at new bests that
-    are `LULL` apart, and now and then. A task that cannot be rendered is told once.
+    are a while apart, and now and then. A task that cannot be rendered is told once, and
+    one that took the process with it is not filmed again.
     """
 
     def __init__(
@@ -68,7 +74,9 @@ class Recorder:
         self._best = best_score
         # What a Mario agent does before it has learned anything is worth seeing.
         self._last = -np.inf if config.is_mario else time.monotonic()
-        self._has_pictures = True
+        self._lull = LULL
+        self._marker = self._folder / FILMING
+        self._has_pictures = not self._marker.exists()
 
     def record(self, evaluation: Evaluation, model: Actor) -> str:
         """Record an episode of an evaluation, or one like it, if there is a reason to.
@@ -106,7 +114,7 @@ class Recorder:
         reason, passed = self._first(evaluation), time.monotonic() - self._last
         if evaluation.score > self._best:
             self._best = evaluation.score
-            if self._config.is_mario or passed >= LULL:
+            if self._config.is_mario or passed >= self._lull:
                 reason = reason or "best"
         interval = 60 * self._config.video_interval
         if not reason and interval and passed >= interval:
@@ -139,12 +147,20 @@ class Recorder:
 
     def _film(self, path: Path, model: Actor, seed: int) -> int:
         """Let an agent play its task once more, write that, and return its pictures a second."""
-        with _no_display():
-            game = self._guard.call("a look at its pictures", _filmed_or_not, self._config, model)
-            if isinstance(game, TaskError):
-                self._has_pictures = False
-                raise game
-            film(game, path, seed, self._inside)
+        began = time.monotonic()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._marker.touch()
+        try:
+            with _no_display():
+                look = "a look at its pictures"
+                game = self._guard.call(look, _filmed_or_not, self._config, model)
+                if isinstance(game, TaskError):
+                    self._has_pictures = False
+                    raise game
+                film(game, path, seed, self._inside)
+        finally:
+            self._marker.unlink(missing_ok=True)
+        self._lull = max(LULL, LULL_PER_SECOND * (time.monotonic() - began))
         return game.pictures_per_second
 
     def _rotate(self) -> None:
