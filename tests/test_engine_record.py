@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mario_a3c.envs.native_source import source_digest
+from mario_a3c.tables import read_rows
 from mario_a3c.verify_engine import __main__ as verify_engine
 from mario_a3c.verify_engine.record import Record
 from tests.mario import needs_native
@@ -33,6 +35,15 @@ def outcome(**changed):
         "differences": "0",
     }
     return row | changed
+
+
+def test_the_equality_that_the_docs_tell_of_is_this_engines():
+    """After a change of ``native/`` all of it is to be compared again: docs/engine.md says how."""
+    root = Path(__file__).parent.parent
+    rows = read_rows(root / "docs" / "equality.csv")
+    assert {row["engine"] for row in rows} == {source_digest(root / "native")}
+    assert len(rows) == 2 * (32 + 4)
+    assert {(row["frames"], row["differences"]) for row in rows} == {("20000", "0")}
 
 
 def test_a_case_is_known_with_its_seed_frames_and_engine_and_only_if_it_was_equal(tmp_path):
