@@ -77,6 +77,7 @@ class Recorder:
         self._lull = LULL
         self._marker = self._folder / FILMING
         self._has_pictures = not self._marker.exists()
+        self._speed = 0  # of a film, once it is known
 
     def record(self, evaluation: Evaluation, model: Actor) -> str:
         """Record an episode of an evaluation, or one like it, if there is a reason to.
@@ -152,15 +153,25 @@ class Recorder:
         self._marker.touch()
         try:
             with _no_display():
-                look = "a look at its pictures"
-                game = self._guard.call(look, _filmed_or_not, self._config, model)
-                if isinstance(game, TaskError):
-                    self._has_pictures = False
-                    raise game
+                self._speed = self._speed or self._look(model)
+                game = TaskGame(self._config, model, greedy=True, pictures_per_second=self._speed)
                 film(game, path, seed, self._inside)
         finally:
             self._marker.unlink(missing_ok=True)
         self._lull = max(LULL, LULL_PER_SECOND * (time.monotonic() - began))
+        return self._speed
+
+    def _look(self, model: Actor) -> int:
+        """Return how many pictures a second the task shows.
+
+        Raises:
+            GameError: the game failed.
+            TaskError: it has none.
+        """
+        game = self._guard.call("a look at its pictures", _filmed_or_not, self._config, model)
+        if isinstance(game, TaskError):
+            self._has_pictures = False
+            raise game
         return game.pictures_per_second
 
     def _rotate(self) -> None:
