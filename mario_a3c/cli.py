@@ -12,6 +12,7 @@ from pathlib import Path
 from mario_a3c.checkpoint import CheckpointError
 from mario_a3c.cluster.child import run_on_cluster
 from mario_a3c.config import MOST_WORKERS, ConfigError, RunConfig
+from mario_a3c.envs.atari import is_atari
 from mario_a3c.faults import RunError, one_line
 from mario_a3c.files import FolderInUseError, FolderLock
 from mario_a3c.monitoring.display import Display
@@ -60,6 +61,7 @@ def _resolve(arguments: Sequence[str]) -> tuple[RunConfig, str]:
     """
     fitted = ""
     wanted = _read([word for word in arguments if word not in ("-h", "--help")], RunConfig())
+    given = named_fields(arguments, RunConfig)
     if wanted.resume:
         then = resumed_settings(wanted)
         config = dataclasses.replace(_read(arguments, then), resume=then.resume)
@@ -70,13 +72,12 @@ def _resolve(arguments: Sequence[str]) -> tuple[RunConfig, str]:
             settings = {**settings, "num_processes": MOST_WORKERS}
         preset = dataclasses.replace(RunConfig(), **settings)
         config = dataclasses.replace(_read(arguments, preset), preset=name)
-        given = named_fields(arguments, RunConfig)
         config, fitted = fit_batches(fit_final_values(config, preset, given), given)
     if config.use_gpu:
         config = dataclasses.replace(config, device="cuda", use_gpu=False)
     config.validate()
     if not config.resume:
-        config.refuse_ignored()
+        config.refuse_ignored(given, atari=is_atari(config.env_name))
     return config, fitted
 
 

@@ -11,6 +11,7 @@ import math
 import os
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -431,11 +432,21 @@ class RunConfig:
             )
         self._validate_batches()
 
-    def refuse_ignored(self) -> None:
+    def refuse_ignored(self, given: Collection[str], *, atari: bool) -> None:
         """Raise `ConfigError` for the first setting that would change nothing beside the others.
 
         Runs that were begun with one can be resumed, so that `validate` allows it.
+
+        Args:
+            given: the fields whose options were given; presets may set others that do nothing.
+            atari: whether the task is an Atari game.
         """
+        kind = MARIO if self.is_mario else "Atari" if atari else "Gymnasium's other tasks"
+        for name, its in _OF_ONE_KIND.items():
+            if name in given and kind != its:
+                raise ConfigError(
+                    f"{option_of(name)} is for {its}, and this is {self.env_name}: leave it out."
+                )
         for name in ("imitation_coef_final", "imitation_priority"):
             if getattr(self, name) and not self.imitation_coef:
                 raise ConfigError(
@@ -492,6 +503,14 @@ _OF_MARIO = (
     "retry_fraction",
     "retry_noise",
 )
+# Those that a preset may set for a task that does without them.
+_OF_ONE_KIND = {
+    **dict.fromkeys(
+        ("action_type", "engine", "reward", "max_actions", "stall_limit", "noop_max"), MARIO
+    ),
+    **dict.fromkeys(("picture_size", "frame_stack"), "Atari"),
+    "action_repeat": "Gymnasium's other tasks",
+}
 _POSITIVE = (
     "learning_rate",
     "max_grad_norm",

@@ -131,6 +131,20 @@ def refusal(capsys: pytest.CaptureFixture[str], logs: Path, *words: str) -> str:
             "--env-name CartPole-v1 --all-stages",
             "--all-stages is for SuperMarioBros, and this is CartPole-v1",
         ),
+        (
+            "--env-name CartPole-v1 --noop-max 5",
+            "--noop-max is for SuperMarioBros, and this is CartPole-v1: leave it out.",
+        ),
+        (
+            "--env-name CartPole-v1 --preset reference --reward ground",
+            "--reward is for SuperMarioBros, and this is CartPole-v1",
+        ),
+        ("--env-name CartPole-v1 --frame-stack 4", "--frame-stack is for Atari, and this is Cart"),
+        ("--picture-size 42", "--picture-size is for Atari, and this is SuperMarioBros"),
+        (
+            "--env-name PongDeterministic-v4 --action-repeat 2",
+            "--action-repeat is for Gymnasium's other tasks, and this is PongDeterministic-v4",
+        ),
         ("--num-seeds 3", "--num-seeds 3 is for campaigns: give --stages"),
         ("--stage-turns 3", "--stage-turns 3 is for campaigns: give --stages"),
         ("--stage-hours 1", "--stage-hours 1.0 is for campaigns: give --stages"),
