@@ -158,6 +158,8 @@ def means_of(runs: list[dict[str, Any]]) -> str:
             means.update(dict.fromkeys(_means_at_a_time(config)))
         if run.get("averaged"):
             means[f"mean of {run['averaged']} checkpoints"] = None
+        if (rounds := run.get("drilled")) is not None:
+            means[f"drilled in {rounds} round{'' if rounds == 1 else 's'}"] = None
     tasks = dict.fromkeys(run["task"] for run in runs if run["task"] != runs[-1]["task"])
     means.update(dict.fromkeys(f"first on {task.removeprefix('mario-')}" for task in tasks))
     if len(runs) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-TOLD = ("task", "steps", "seconds", "config", "earlier", "averaged")
+TOLD = ("task", "steps", "seconds", "config", "earlier", "averaged", "drilled")
 """What an agent's metadata tells of the run that made it."""
 
 MOST = 100

@@ -1,0 +1,1 @@
+"""Drilling an agent until its likeliest actions finish after every number of no-op frames."""
