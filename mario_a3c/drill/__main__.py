@@ -4,8 +4,8 @@ An agent that is sure of itself plays hardly more than one game for each number 
 fails after a few of these always. In each round it plays all of them by its likeliest actions. What
 it finishes is to stay as it is, and where it fails a way is looked for that differs from its own
 play in as little as possible, by random actions shortly before the failure. Then it learns all ways
-at once until the likeliest action is everywhere the one that they show, by a margin: decisions that
-are right with something to spare are left alone.
+at once until the likeliest action is everywhere the one that they show, by a margin, or it has gone
+through them so often: decisions that are right with something to spare are left alone.
 
 It is self-imitation (Oh et al. 2018, arXiv:1806.05635) with the agent's failures corrected as in
 dataset aggregation (Ross et al. 2011, arXiv:1011.0686), where a search is the expert. What it makes
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         all_of_them = drill.run(options.drilled)
         drill.play(others)
     except OSError as error:
-        print(f"mario_a3c.drill: {options.drilled}: {reason(error)}.", file=sys.stderr)
+        place = error.filename or options.drilled
+        print(f"mario_a3c.drill: {place}: {reason(error)}.", file=sys.stderr)
         return BAD_INPUT
     except (CheckpointError, GameError) as error:
         print(f"mario_a3c.drill: {reason(error)}.", file=sys.stderr)

@@ -101,7 +101,7 @@ class Detours:
                 )
             if len(found) >= ENOUGH and attempt + 1 >= attempts.start:
                 break
-        ways = [Way(trace, shown_to(self._game, trace)) for trace in found.values()]
+        ways = (Way(trace, shown_to(self._game, trace)) for trace in found.values())
         return min(ways, key=lambda way: contradiction(self._model, way.shown), default=None)
 
     def _moments(self, failure: PlayedEpisode) -> list[Start]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from mario_a3c.checkpoint import load_agent, round_to_half, save_agent
+from mario_a3c.checkpoint import CheckpointError, load_agent, round_to_half, save_agent
 from mario_a3c.drill.detours import STRETCHES, Detours, Way, shown_to
 from mario_a3c.drill.lesson import Lesson
 from mario_a3c.learning.model import ActorCritic
@@ -24,6 +25,8 @@ ADAM_EPSILON = 1e-5
 NOOPS = 30
 MOST_NOOPS = 127
 """So that twice as many are possible too."""
+TAKEN = "steps", "seconds"
+"""What an agent's file has to tell of its training."""
 TOLD_EVERY = 10
 """Epochs."""
 
@@ -35,7 +38,7 @@ class DrillOptions:
     agent: Annotated[Path, tyro.conf.Positional]
     """File of the agent."""
     drilled: Annotated[Path, tyro.conf.Positional]
-    """File to write; it may be the same."""
+    """File to write, if it gets better; it may be the same."""
     noops: int = NOOPS
     """The largest number of no-op frames."""
     rounds: int = 6
@@ -43,7 +46,7 @@ class DrillOptions:
     attempts: int = 30
     """For each failure 32 episodes with random actions are played so often at most."""
     epochs: int = 60
-    """Passes over what is not learned yet, in each round at most."""
+    """Passes over all ways, in each round at most."""
     learning_rate: float = 3e-4
     """Step size of the first epoch; it falls linearly to 0 in a round, and begins each round with
     that of the first one divided by the round's number."""
@@ -61,15 +64,16 @@ class DrillOptions:
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 return f"--{name} {getattr(self, name)} is not possible: give {lowest} or more."
-        for name in ("learning_rate", "margin", "certainty"):
-            if not 0 < getattr(self, name) <= 1000:
+        for name, most in {"learning_rate": 0.1, "margin": 100, "certainty": 100}.items():
+            if not 0 < getattr(self, name) <= most:
                 option = "--" + name.replace("_", "-")
                 return (
                     f"{option} {getattr(self, name)} is not possible: give a number above 0, and "
-                    "1000 at most."
+                    f"{most} at most."
                 )
-        if self.noops > MOST_NOOPS:
-            return f"--noops {self.noops} is not possible: give {MOST_NOOPS} at most."
+        for name, most in {"noops": MOST_NOOPS, "seed": 2**32 - 1}.items():
+            if getattr(self, name) > most:
+                return f"--{name} {getattr(self, name)} is not possible: give {most} at most."
         return ""
 
 
@@ -92,18 +96,25 @@ class Drill:
         self.options, self._say = options, say
         self._metadata = load_agent(agent).metadata
         self._game: MarioGame = agent_game(agent)
+        if not all(isinstance(self._metadata.get(name), int | float) for name in TAKEN):
+            raise CheckpointError(f"{agent} does not say what its training took.")
         assert isinstance(self._game.player, AgentPlayer)
         self.model: ActorCritic = self._game.player.model
         self._game_of_chance = agent_game(agent, stochastic=True)
-        if "drilled" not in self._metadata:
-            with torch.no_grad():
-                for weights in self.model.policy.parameters():
-                    weights.mul_(options.certainty)
         self._began = time.monotonic()
         self._decisions = self._rounds = 0
 
+    def make_certain(self) -> None:
+        """Multiply the logits of the policy, unless that was done by an earlier drill."""
+        if "drilled" not in self._metadata:
+            with torch.no_grad():
+                for weights in self.model.policy.parameters():
+                    weights.mul_(self.options.certainty)
+
     def run(self, target: Path) -> bool:
         """Drill, and save the agent whenever it is better than all before it.
+
+        In the end the network is the best one, or the undrilled one if none is better.
 
         Args:
             target: the file to write.
@@ -115,22 +126,28 @@ class Drill:
             GameError: a game fails.
             OSError: the agent cannot be written.
         """
-        best = -1.0
+        before = self._evaluation()
+        self._say(f"Before: {before.summary()}.")
+        best, weights = (False, before.score), copy.deepcopy(self.model.state_dict())
+        self.make_certain()
         while True:
             self._round()
             episodes = self.play(range(self.options.noops + 1))
             evaluation = self._evaluation()
-            self._say(f"As evaluations of a run have it: {evaluation.summary()}.")
-            if evaluation.score > best:
-                best = evaluation.score
-                self._save(target, evaluation)
+            self._say(f"Evaluated: {evaluation.summary()}.")
             all_finish = all(episode.completed for episode in episodes)
-            if all_finish or evaluation.completion_rate == 1:
-                return True
-            if self._rounds == self.options.rounds:
-                return False
+            done = all_finish or evaluation.completion_rate == 1
+            if (done, evaluation.score) > best:
+                best = done, evaluation.score
+                weights = copy.deepcopy(self.model.state_dict())
+                self._save(target, evaluation)
+                self._say(f"It is in {target}.")
+            if done or self._rounds == self.options.rounds:
+                break
             self._rounds += 1
             self._learn(self._ways(episodes))
+        self.model.load_state_dict(weights)
+        return done
 
     def play(self, numbers: Sequence[int]) -> list[PlayedEpisode]:
         """Play by likeliest actions after each number of no-op frames; return them in order."""
@@ -205,20 +222,24 @@ class Drill:
 
     def _save(self, target: Path, evaluation: Evaluation) -> None:
         told = dict(self._metadata)
+        told["config"] = {**told["config"], "noop_max": self.options.noops}
         told["steps"] = int(told["steps"]) + self._decisions
         told["seconds"] = float(told["seconds"]) + time.monotonic() - self._began
-        told["drilled"] = int(told.get("drilled", 0)) + self._rounds
+        told["drilled"] = told.get("drilled", 0) + self._rounds
         save_agent(target, self.model, told | {"evaluation": evaluation.to_dict()})
 
     def _evaluation(self) -> Evaluation:
-        """Play once greedily and several times by chance, as the evaluations of a run do."""
+        """Play once greedily and several times by chance, after each number of no-op frames."""
         player = self._game_of_chance.player
         assert isinstance(player, AgentPlayer)
         player.model.load_state_dict(self.model.state_dict())
         began = time.monotonic()
         (greedy,) = self._game.play(1)
-        noops = self._metadata["config"].get("noop_max", NOOPS)
-        sampled = self._game_of_chance.play(EPISODES, seed=EVALUATED, noops=noops)
+        numbers = range(self.options.noops + 1)
+        episodes_of_each = -(-EPISODES // len(numbers))
+        sampled = self._game_of_chance.play(
+            episodes_of_each * len(numbers), seed=EVALUATED, noops=numbers
+        )
         episodes = [_as_told(episode) for episode in sampled]
         steps = int(self._metadata["steps"]) + self._decisions
         seconds = time.monotonic() - began
@@ -226,7 +247,7 @@ class Drill:
 
 
 EPISODES = 100
-"""Sampled ones, for the score that an agent's file tells."""
+"""Sampled ones at least, as many after each number, for the score that an agent's file tells."""
 EVALUATED = 10_000
 """Their seed; the table of results has another."""
 

@@ -82,7 +82,9 @@ class Lesson:
         return Found(int(self._counts.sum()), wrong, float(self._short.sum()))
 
     def practise(self, model: ActorCritic, optimizer: torch.optim.Optimizer) -> None:
-        """Learn in as many minibatches as the ways fill, from what the last look found wrong most.
+        """Learn in as many minibatches as the ways fill.
+
+        A part of each is what the last look found wrong, and the rest is drawn evenly (`EVENLY`).
 
         It is computed in the fastest arithmetic; looks are as exact as playing.
         """
