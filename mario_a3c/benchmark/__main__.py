@@ -136,9 +136,9 @@ weights are `--gradual-noops`, `--retry-fraction` and `--average-share`, the clo
 close`, the cost of being undecided an `--entropy-coef` below 0, and what death costs and rewards
 are multiplied by, where that is not the default, `--death-cost` and `--reward-scale`; gamma is that
 of the end, in brackets those before; where several runs are told, they were made one after another;
-with first on 1-3 one of these began with the agent of 1-3. Found ways are those of search, in 7-1
-and 8-4 also the agent's own (`mario_a3c.own_ways`). Drilled agents were made certain of what they
-do, and learned by heart what gets past their failures, after each of these numbers of no-op frames
+with first on 1-3 one of these began with the agent of 1-3. Found ways are those of search, in 8-4
+also the agent's own (`mario_a3c.own_ways`). Drilled agents were made certain of what they do, and
+learned by heart what gets past their failures, after each of these numbers of no-op frames
 ([agents.md](agents.md#drilled)); the decisions and minutes of that count too. Whether a new agent
 replaced an older one was decided by these 200 episodes as well, which favours the figures a little.
 A run that was paused counts the pause as its time ([experiments.md](experiments.md) tells of one).
