@@ -456,8 +456,8 @@ class RunConfig:
         for name in ("num_seeds", "stage_turns", "stage_hours", "warm_start"):
             value, usual = getattr(self, name), getattr(RunConfig, name)
             if value != usual and not (self.stages or self.all_stages):
-                given = option_of(name) if value is True else f"{option_of(name)} {value}"
-                raise ConfigError(f"{given} is for campaigns: give --stages or --all-stages too.")
+                option = option_of(name) if value is True else f"{option_of(name)} {value}"
+                raise ConfigError(f"{option} is for campaigns: give --stages or --all-stages too.")
 
     def _validate_batches(self) -> None:
         if self.num_local_steps % self.unroll:

@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mario_a3c.checkpoint import CheckpointError
-from mario_a3c.envs.demonstrations import Demonstration, demonstration
+from mario_a3c.envs.demonstrations import Demonstration
 from mario_a3c.envs.endings import EndReason
-from mario_a3c.envs.engines import make_engine
 from mario_a3c.faults import GameError, reason
 from mario_a3c.files import write_atomically
 from mario_a3c.learning.model import ActorCritic
@@ -130,10 +129,7 @@ class OwnWays:
         assert isinstance(self.game.player, AgentPlayer)
         self._model = self.game.player.model
         self._options = options
-        settings = self.game.settings
-        self._engine = make_engine(
-            settings["engine"], self.game.world, self.game.stage, 1, settings["view"]
-        )
+        self._console = self.game.console()
 
     @property
     def file(self) -> Path:
@@ -177,14 +173,7 @@ class OwnWays:
         return found, self._options.rounds
 
     def _likelihood(self, episode: PlayedEpisode) -> float:
-        settings = self.game.settings
-        shown = demonstration(
-            self._engine,
-            episode.trace,
-            settings["action_set"],
-            display_buttons=settings["display_buttons"],
-        )
-        return log_likelihood(self._model, shown)
+        return log_likelihood(self._model, self.game.shown(self._console, episode.trace))
 
 
 def _stretch(failure: PlayedEpisode, length: int, stall_limit: int) -> range:

@@ -14,7 +14,7 @@ from mario_a3c.benchmark.mario import means_of
 from mario_a3c.checkpoint import load_agent, save_agent
 from mario_a3c.drill import drill
 from mario_a3c.drill.__main__ import main
-from mario_a3c.drill.detours import Detours, contradiction, shown_to
+from mario_a3c.drill.detours import Detours, contradiction
 from mario_a3c.drill.drill import Drill, DrillOptions
 from mario_a3c.drill.lesson import UNROLL, Lesson
 from mario_a3c.envs.demonstrations import NO_ACTION, Demonstration
@@ -145,7 +145,7 @@ def test_a_way_past_a_failure_begins_as_the_failure_did_and_finishes(stage) -> N
 def test_an_agents_own_likeliest_actions_contradict_it_in_nothing() -> None:
     game = agent_game(AGENT)
     (episode,) = game.play(1, noops=[0])
-    shown = shown_to(game, episode.trace)
+    shown = game.shown(game.console(), episode.trace)
     assert contradiction(_model(game), shown) == pytest.approx(0, abs=0.01)
     other = replace(shown, actions=(shown.actions + 1) % 7)
     assert contradiction(_model(game), other) > len(shown.actions)

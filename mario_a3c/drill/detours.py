@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mario_a3c.envs.demonstrations import Demonstration, demonstration
+from mario_a3c.envs.demonstrations import Demonstration
 from mario_a3c.envs.disturbance import Disturbance
 from mario_a3c.envs.endings import EndReason
-from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.mario import MarioVectorEnv
 from mario_a3c.envs.starts import Start, starts_from_trace
 from mario_a3c.envs.traces import Trace
@@ -37,18 +36,6 @@ class Way:
     shown: Demonstration
 
 
-def shown_to(game: MarioGame, trace: Trace) -> Demonstration:
-    """Return an episode as the agent of a game saw it."""
-    settings = game.settings
-    engine = make_engine(settings["engine"], game.world, game.stage, 1, settings["view"])
-    return demonstration(
-        engine,
-        trace,
-        settings["action_set"],
-        display_buttons=settings["display_buttons"],
-    )
-
-
 @torch.no_grad()
 def contradiction(model: ActorCritic, shown: Demonstration) -> float:
     """Return how far an agent is from doing what an episode shows, in nats over all its steps."""
@@ -71,7 +58,7 @@ class Detours:
     """
 
     def __init__(self, game: MarioGame, model: ActorCritic, seed: int) -> None:
-        self._game, self._model = game, model
+        self._game, self._model, self._console = game, model, game.console()
         self._generators = [np.random.default_rng([seed, n]) for n in range(GAMES)]
         self._env = MarioVectorEnv(GAMES, game.world, game.stage, log_buttons=True, **game.settings)
         self.decisions = 0
@@ -101,21 +88,16 @@ class Detours:
                 )
             if len(found) >= ENOUGH and attempt + 1 >= attempts.start:
                 break
-        ways = (Way(trace, shown_to(self._game, trace)) for trace in found.values())
+        ways = (Way(trace, self._game.shown(self._console, trace)) for trace in found.values())
         return min(ways, key=lambda way: contradiction(self._model, way.shown), default=None)
 
     def _moments(self, failure: PlayedEpisode) -> list[Start]:
         """Return every moment of decision of an episode."""
-        settings = self._game.settings
-        engine = make_engine(
-            settings["engine"], self._game.world, self._game.stage, 1, settings["view"]
-        )
-        trace = failure.trace
         return starts_from_trace(
-            engine,
-            trace.buttons,
-            noops=trace.noops,
-            display_buttons=settings["display_buttons"],
+            self._console,
+            failure.trace.buttons,
+            noops=failure.trace.noops,
+            display_buttons=self._game.settings["display_buttons"],
         )
 
     @torch.no_grad()

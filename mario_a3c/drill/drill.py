@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ import torch
 import tyro
 
 from mario_a3c.checkpoint import CheckpointError, load_agent, round_to_half, save_agent
-from mario_a3c.drill.detours import STRETCHES, Detours, Way, shown_to
+from mario_a3c.drill.detours import STRETCHES, Detours, Way
 from mario_a3c.drill.lesson import Lesson
 from mario_a3c.learning.model import ActorCritic
 from mario_a3c.learning.rollout import Episode
@@ -100,7 +100,7 @@ class Drill:
             raise CheckpointError(f"{agent} does not say what its training took.")
         assert isinstance(self._game.player, AgentPlayer)
         self.model: ActorCritic = self._game.player.model
-        self._game_of_chance = agent_game(agent, stochastic=True)
+        self._game_of_chance = replace(self._game, player=AgentPlayer(self.model, stochastic=True))
         self._began = time.monotonic()
         self._decisions = self._rounds = 0
 
@@ -174,8 +174,9 @@ class Drill:
 
     def _ways(self, episodes: list[PlayedEpisode]) -> list[Way]:
         """Return the agent's own ways, and where it fails one past that, if one is found."""
+        console = self._game.console()
         ways = [
-            Way(episode.trace, shown_to(self._game, episode.trace))
+            Way(episode.trace, self._game.shown(console, episode.trace))
             for episode in episodes
             if episode.completed
         ]
@@ -230,9 +231,6 @@ class Drill:
 
     def _evaluation(self) -> Evaluation:
         """Play once greedily and several times by chance, after each number of no-op frames."""
-        player = self._game_of_chance.player
-        assert isinstance(player, AgentPlayer)
-        player.model.load_state_dict(self.model.state_dict())
         began = time.monotonic()
         (greedy,) = self._game.play(1)
         numbers = range(self.options.noops + 1)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mario_a3c.envs.demonstrations import NO_ACTION, Demonstration
+from mario_a3c.envs.demonstrations import Demonstration
+from mario_a3c.learning.imitation import side_by_side
 from mario_a3c.learning.margin import margins, shortfall
 from mario_a3c.learning.model import ActorCritic, State, use_precision
 
@@ -47,24 +48,10 @@ class Lesson:
     def __init__(self, ways: Sequence[Demonstration], margin: float, seed: int) -> None:
         self._margin = margin
         self._generator = torch.Generator().manual_seed(seed)
-        pieces = -(-max(len(way.actions) for way in ways) // UNROLL)
-        steps, episodes = pieces * UNROLL, len(ways)
-        shape = ways[0].observations.shape[1:]
-        observations = torch.zeros((steps, episodes, *shape), dtype=torch.uint8)
-        actions = torch.zeros((steps, episodes), dtype=torch.int64)
-        counts = torch.zeros((steps, episodes))
-        for n, way in enumerate(ways):
-            length = len(way.actions)
-            observations[:length, n] = torch.from_numpy(way.observations)
-            actions[:length, n] = torch.from_numpy(way.actions.clip(0))
-            counts[:length, n] = torch.from_numpy(way.actions != NO_ACTION)
-        # [pieces, UNROLL, ways, ...]
-        self._observations = observations.unflatten(0, (pieces, UNROLL))
-        self._actions = actions.unflatten(0, (pieces, UNROLL))
-        self._counts = counts.unflatten(0, (pieces, UNROLL))
-        self._going_on = torch.zeros((UNROLL, episodes), dtype=torch.bool)
+        self._observations, self._actions, self._counts = side_by_side(ways, UNROLL)
+        self._going_on = torch.zeros((UNROLL, len(ways)), dtype=torch.bool)
         self._states: list[State] = []
-        self._short = torch.zeros(pieces, UNROLL, episodes)
+        self._short = torch.zeros_like(self._counts)
 
     @torch.no_grad()
     def look(self, model: ActorCritic) -> Found:

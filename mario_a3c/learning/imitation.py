@@ -58,6 +58,34 @@ class Imitated(NamedTuple):
         return inputs, torch.cat([batch.actions, self.actions], 1)
 
 
+def side_by_side(
+    demonstrations: Sequence[Demonstration], unroll: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return N episodes side by side, cut into P pieces of L steps, the longest one filling them.
+
+    Args:
+        demonstrations: N of them, at least one.
+        unroll: L.
+
+    Returns:
+        observations ``uint8 [P, L, N, C, H, W]``, actions ``int64 [P, L, N]``, and counts
+        ``[P, L, N]``, 1 where there is something to imitate and 0 elsewhere.
+    """
+    pieces = -(-max(len(episode.actions) for episode in demonstrations) // unroll)
+    steps, episodes = pieces * unroll, len(demonstrations)
+    shape = demonstrations[0].observations.shape[1:]
+    observations = torch.zeros((steps, episodes, *shape), dtype=torch.uint8)
+    actions = torch.zeros((steps, episodes), dtype=torch.int64)
+    counts = torch.zeros((steps, episodes))
+    for n, episode in enumerate(demonstrations):
+        length = len(episode.actions)
+        observations[:length, n] = torch.from_numpy(episode.observations)
+        actions[:length, n] = torch.from_numpy(episode.actions.clip(0))
+        counts[:length, n] = torch.from_numpy(episode.actions != NO_ACTION)
+    cut = (pieces, unroll)
+    return observations.unflatten(0, cut), actions.unflatten(0, cut), counts.unflatten(0, cut)
+
+
 class Imitation:
     """Demonstrations, cut into sequences.
 
@@ -78,26 +106,14 @@ class Imitation:
         priority: float = 0.0,
     ) -> None:
         self._priority = priority
-        longest = max(len(episode.actions) for episode in demonstrations)
-        pieces = -(-longest // unroll)
         self._sequences = max(1, STEPS // unroll)
-        steps, episodes = pieces * unroll, len(demonstrations)
-        shape = demonstrations[0].observations.shape[1:]
-        observations = torch.zeros((steps, episodes, *shape), dtype=torch.uint8)
-        actions = torch.zeros((steps, episodes), dtype=torch.int64)
-        counts = torch.zeros((steps, episodes))
-        for n, episode in enumerate(demonstrations):
-            length = len(episode.actions)
-            observations[:length, n] = torch.from_numpy(episode.observations)
-            actions[:length, n] = torch.from_numpy(episode.actions.clip(0))
-            counts[:length, n] = torch.from_numpy(episode.actions != NO_ACTION)
-        self._pieces = [
-            [part[p * unroll : (p + 1) * unroll].to(device) for p in range(pieces)]
-            for part in (observations, actions, counts)
-        ]
+        self._pieces = [list(part.to(device)) for part in side_by_side(demonstrations, unroll)]
         # The pieces with something to imitate, as (piece, episode).
         self._worth = [
-            (p, n) for p in range(pieces) for n in range(episodes) if self._pieces[2][p][:, n].any()
+            (p, n)
+            for p, counts in enumerate(self._pieces[2])
+            for n in range(len(demonstrations))
+            if counts[:, n].any()
         ]
         self._states: list[State] = []
         self._chances = torch.ones(len(self._worth))

@@ -10,7 +10,11 @@ from typing import Any
 from mario_a3c.checkpoint import Agent, CheckpointError, load_agent
 from mario_a3c.config import MARIO, ConfigError, RunConfig, view_of
 from mario_a3c.envs.actions import controller_bytes
+from mario_a3c.envs.demonstrations import Demonstration, demonstration
+from mario_a3c.envs.engine import Engine
+from mario_a3c.envs.engines import make_engine
 from mario_a3c.envs.rewards import reward_of
+from mario_a3c.envs.traces import Trace
 from mario_a3c.playing.episodes import (
     AgentPlayer,
     PlayedEpisode,
@@ -44,6 +48,26 @@ class MarioGame:
         """Play so many episodes; `play_episodes` tells what else can be said of them."""
         return play_episodes(
             self.player, self.world, self.stage, episodes=episodes, **how, **self.settings
+        )
+
+    def console(self) -> Engine:
+        """Return an engine with one console, which shows the stage as the player sees it."""
+        return make_engine(
+            self.settings["engine"], self.world, self.stage, 1, self.settings.get("view", "screen")
+        )
+
+    def shown(self, console: Engine, trace: Trace) -> Demonstration:
+        """Return an episode that finishes the stage as the player saw it.
+
+        Args:
+            console: of `console`; it is used up.
+            trace: of the episode.
+        """
+        return demonstration(
+            console,
+            trace,
+            self.settings["action_set"],
+            display_buttons=self.settings.get("display_buttons", False),
         )
 
 
